@@ -1,0 +1,77 @@
+/** Every limit of the daemon, in one place. Units stand last in a name. */
+
+export const REPOSITORY_NAME_LENGTH_MAX = 100;
+export const LAYER_NAME_LENGTH_MAX = 200;
+export const LAYER_NAME_PART_LENGTH_MAX = 100;
+export const LAYER_NAME_PARTS_MAX = 8;
+export const REF_NAME_BYTES_MAX = 1_000;
+/** Longest path of a file in a layer. */
+export const PATH_BYTES_MAX = 4_096;
+
+/** Longest path of a Unix socket (sun_path on Linux, without the closing NUL). */
+export const SOCKET_PATH_BYTES_MAX = 107;
+
+/** Largest JSON body. Larger content comes through `PUT .../blobs`. */
+export const REQUEST_BODY_BYTES_MAX = 16 * 1024 * 1024;
+/** Deepest nesting of a JSON body. */
+export const REQUEST_JSON_DEPTH_MAX = 64;
+/** A body must be complete within this time. */
+export const REQUEST_BODY_MS_MAX = 30_000;
+/** Largest blob uploaded through `PUT .../blobs`. */
+export const BLOB_BYTES_MAX = 1024 * 1024 * 1024;
+export const OPERATIONS_PER_REQUEST_MAX = 20_000;
+export const OPERATIONS_PER_TRANSACTION_MAX = 200_000;
+/** Staged inline content of one open transaction, in memory. */
+export const STAGED_BYTES_PER_TRANSACTION_MAX = 256 * 1024 * 1024;
+/** Refs of one transaction in one repository: hard links of one owner file (ext4 has 65,000). */
+export const REFS_PER_TRANSACTION_MAX = 30_000;
+export const LOCKS_PER_TRANSACTION_MAX = 10_000;
+export const SAVEPOINTS_PER_TRANSACTION_MAX = 100;
+export const OPEN_TRANSACTIONS_MAX = 20_000;
+export const MESSAGE_BYTES_MAX = 64 * 1024;
+export const AUTHOR_FIELD_BYTES_MAX = 1_024;
+export const LABELS_MAX = 64;
+export const LABEL_BYTES_MAX = 1_024;
+export const IDEMPOTENCY_KEY_LENGTH_MAX = 255;
+export const REQUEST_ID_LENGTH_MAX = 128;
+
+export const LEASE_MS_DEFAULT = 30_000;
+export const LEASE_MS_MIN = 100;
+export const LEASE_MS_MAX = 86_400_000;
+export const LOCK_TIMEOUT_MS_DEFAULT = 5_000;
+export const LOCK_TIMEOUT_MS_MAX = 3_600_000;
+export const PREPARE_TIMEOUT_MS_DEFAULT = 10_000;
+export const PREPARE_TIMEOUT_MS_MAX = 3_600_000;
+export const WAIT_TIMEOUT_MS_DEFAULT = 30_000;
+export const WAIT_TIMEOUT_MS_MAX = 600_000;
+export const DRAIN_MS_MAX = 10_000;
+export const IDEMPOTENCY_KEY_MS_KEPT = 24 * 3_600_000;
+
+export const PAGE_LIMIT_DEFAULT = 100;
+export const PAGE_LIMIT_MAX = 1_000;
+export const EVENT_SUBSCRIBERS_MAX = 1_000;
+/** Events that wait for one slow subscriber before it is told `overflow` and closed. */
+export const EVENT_QUEUE_MAX = 1_024;
+/** Events kept for `after=CURSOR`. */
+export const EVENTS_KEPT_MAX = 16_384;
+
+/** Above either of these a transaction writes one pack instead of loose objects. */
+export const LOOSE_OBJECTS_PER_TRANSACTION_MAX = 256;
+export const LOOSE_BYTES_PER_TRANSACTION_MAX = 1024 * 1024;
+
+/** Transactions of one commit group. */
+export const GROUP_TRANSACTIONS_MAX = 256;
+export const GROUP_BYTES_MAX = 32 * 1024 * 1024;
+
+export const LOG_SEGMENT_BYTES = 16 * 1024 * 1024;
+/** One record's payload. A transaction's large objects are packed, so records stay small. */
+export const LOG_RECORD_BYTES_MAX = 64 * 1024 * 1024;
+/** Bytes of log after which a checkpoint is made. */
+export const CHECKPOINT_BYTES = 32 * 1024 * 1024;
+/** Kept free in the log for `applied`, `end` and checkpoint records. */
+export const LOG_RESERVE_BYTES = 1024 * 1024;
+/** Fencing tokens are reserved in ranges of this size by one forced record. */
+export const FENCING_TOKENS_RESERVED = 1_000;
+
+/** Packs above this size are read through `git cat-file --batch`. */
+export const PACK_IN_MEMORY_BYTES_MAX = 8 * 1024 * 1024;

@@ -1,0 +1,54 @@
+/** The commit pipeline as the manager uses it. */
+import type { IdempotencyEntry, RepositoryPart } from "../core/log_record.ts";
+import type { LayerdError } from "../core/errors.ts";
+import type { TransactionId } from "../core/ids.ts";
+import type { ProblemSummary, TransactionDocument } from "../core/transaction_document.ts";
+
+/** A built transaction that wants to be decided. Its objects are written already. */
+export interface CommitRequest {
+  readonly transactionId: TransactionId;
+  /** Parts in which something is edited or checked. */
+  readonly parts: readonly RepositoryPart[];
+  /** The document as it will be once committed (results filled in). */
+  readonly transaction: TransactionDocument;
+  readonly idempotency: IdempotencyEntry | null;
+  /** Monotonic milliseconds after which a foreign lock ends in `repository_locked`. */
+  readonly deadlineMs: number;
+  /** Whether objects that native git wrote are relied on: sync the file systems first. */
+  readonly reliesOnForeignObjects: boolean;
+  /** Asked under the locks, right before the decision: may it still commit (lease)? */
+  readonly stillWanted: () => boolean;
+}
+
+/** How a commit ended. `refused` leaves nothing behind; the manager decides what that means for the state. */
+export type CommitOutcome =
+  | { readonly kind: "committed"; readonly transaction: TransactionDocument }
+  /** Decided, but a repository lags; `settled` resolves when it ends. */
+  | {
+    readonly kind: "stalled";
+    readonly problem: ProblemSummary;
+    readonly settled: Promise<SettledOutcome>;
+  }
+  | { readonly kind: "refused"; readonly error: LayerdError };
+
+export type SettledOutcome =
+  | { readonly kind: "committed"; readonly transaction: TransactionDocument }
+  | { readonly kind: "failed"; readonly transaction: TransactionDocument };
+
+export type PrepareOutcome =
+  | { readonly kind: "prepared" }
+  | { readonly kind: "refused"; readonly error: LayerdError };
+
+export interface CommitPipeline {
+  /** Joins the next group. Never rejects but for a bug or a failed log. */
+  commit(request: CommitRequest): Promise<CommitOutcome>;
+  /** The public promise: forced `prepared` record, pins, locks kept across restarts. */
+  prepare(request: CommitRequest): Promise<PrepareOutcome>;
+  commitPrepared(id: TransactionId): Promise<CommitOutcome>;
+  /** Forces the `rolled_back` record, then gives the locks back. */
+  rollbackPrepared(id: TransactionId, transaction: TransactionDocument): Promise<void>;
+  /** Notes the end of an unprepared transaction: appended, written with the next force. */
+  noteRolledBack(transaction: TransactionDocument): void;
+  /** Stops taking requests; resolves when the group under way is finished. */
+  drain(): Promise<void>;
+}
