@@ -41,6 +41,11 @@ export interface ObjectStore {
   write(objects: readonly NewObject[]): Promise<WrittenObjects>;
   /** Redo: writes again what is missing or damaged. Repeatable. */
   restore(written: WrittenObjects): Promise<void>;
+  /**
+   * After a publication: writes again what `git gc --prune=now` deleted before the refs moved.
+   * Looks for existence only, so that the commit path stays cheap.
+   */
+  restoreMissing(written: WrittenObjects): Promise<void>;
   /** Checkpoint: restores what is missing, makes all durable, drops pending pack links. */
   makeDurable(written: readonly WrittenObjects[]): Promise<void>;
   /** Makes objects that others wrote durable (syncfs); before a decision relies on them. */

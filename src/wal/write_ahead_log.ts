@@ -18,6 +18,8 @@ export interface WriteAheadLog {
    * Nothing is on disk before force().
    */
   append(record: LogRecord): Lsn;
+  /** append() for several records: all of them or, when the log cannot take them, none. */
+  appendAll(records: readonly LogRecord[]): Lsn[];
   /**
    * Resolves when everything appended before the call is durable. Calls that overlap share
    * forces. A failed force rejects with `LogFailedError`, now and for ever: the process must

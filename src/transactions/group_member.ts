@@ -1,0 +1,89 @@
+/** What a commit group works with, who is in it, and how it ends for each. */
+import { LayerdError } from "../core/errors.ts";
+import type { ErrorCode, RefConflict } from "../core/errors.ts";
+import type { Lsn, RefName, RepositoryId } from "../core/ids.ts";
+import type { LogRecord, RepositoryPart } from "../core/log_record.ts";
+import type { Ledger } from "../ledger/ledger.ts";
+import type { Clock } from "../system/clock.ts";
+import type { WriteAheadLog } from "../wal/write_ahead_log.ts";
+import type { RepositoryCatalog } from "./catalog.ts";
+import type { HeldRefs } from "./held_refs.ts";
+import type { CommitRequest } from "./pipeline.ts";
+
+/** Figures that the commit path reports. */
+export interface CommitObserver {
+  observeGroup(transactions: number): void;
+  /** Duration of one log force, milliseconds. */
+  observeForce(ms: number): void;
+}
+
+export interface CommitParts {
+  readonly log: WriteAheadLog;
+  readonly ledger: Ledger;
+  readonly clock: Clock;
+  readonly catalog: Pick<RepositoryCatalog, "byId" | "requireWritable">;
+  readonly held: HeldRefs;
+  readonly observer: CommitObserver;
+}
+
+export interface GroupMember {
+  readonly request: CommitRequest;
+  /** Its ref locks and pins stand since a public prepare. */
+  readonly prepared: boolean;
+}
+
+export type Verdict =
+  | { readonly kind: "committed" }
+  /** Decided; these parts could not be published yet. */
+  | {
+    readonly kind: "stalled";
+    readonly lsn: Lsn;
+    readonly applied: readonly RepositoryId[];
+    readonly error: LayerdError;
+  }
+  | { readonly kind: "refused"; readonly error: LayerdError }
+  /** Somebody else's lock is in the way: come back later, or give up with this error. */
+  | { readonly kind: "blocked"; readonly error: LayerdError }
+  /** Another member had to leave after staging: go into the next group. */
+  | { readonly kind: "again" }
+  /** A prepared transaction whose refs moved in spite of its locks. */
+  | { readonly kind: "contradicted"; readonly conflicts: readonly RefConflict[] };
+
+/** Refusals after which the same commit may be tried again. */
+export const RETRYABLE_REFUSALS: ReadonlySet<ErrorCode> = new Set([
+  "repository_locked",
+  "lock_timeout",
+  "no_space",
+]);
+
+/** Every ref that a part needs locked. */
+export function refsOf(part: RepositoryPart): RefName[] {
+  return [...part.edits.map((edit) => edit.ref), ...part.checks.map((check) => check.ref)];
+}
+
+/** Forces the log and reports how long it took. */
+export async function timedForce(parts: CommitParts): Promise<void> {
+  const start = parts.clock.monotonic();
+  await parts.log.force();
+  parts.observer.observeForce(parts.clock.monotonic() - start);
+}
+
+/**
+ * Forces records that follow from a decision: they cannot be given up, so a full disk is
+ * waited out (the daemon lives on read-only until there is space).
+ */
+export async function forceStubbornly(
+  parts: CommitParts,
+  records: readonly LogRecord[],
+): Promise<void> {
+  for (let delayMs = 10;; delayMs = Math.min(delayMs * 2, 1_000)) {
+    try {
+      parts.log.appendAll(records);
+      await timedForce(parts);
+      return;
+    } catch (error) {
+      if (!(error instanceof LayerdError) || error.code !== "no_space") throw error;
+      await parts.clock.sleep(delayMs);
+    }
+  }
+}
