@@ -57,7 +57,7 @@ export interface OpenOptions {
   readonly createNew?: boolean;
   /** Create the file when it is not there. */
   readonly create?: boolean;
-  /** Permission bits for a created file, before the umask. */
+  /** Exact permission bits for a created file, whatever the umask. */
   readonly mode?: number;
 }
 
