@@ -1,5 +1,5 @@
 /** Repositories that the daemon serves, by name. */
-import type { RepositoryId, RepositoryName } from "../core/ids.ts";
+import type { RepositoryId, RepositoryName, TransactionId } from "../core/ids.ts";
 import type { Repository } from "../git/repository.ts";
 
 export interface RepositoryDocument {
@@ -19,6 +19,8 @@ export interface RepositoryCatalog {
   all(): readonly Repository[];
   /** Throws `repository_quarantined` where an unfinished publication stands against it. */
   requireWritable(repository: Repository): void;
+  /** Stops writing to a repository in which a transaction's publication was contradicted. */
+  quarantine(id: RepositoryId, transactionId: TransactionId): void;
   add(
     request: { readonly name: RepositoryName; readonly path: string; readonly adopt: boolean },
   ): Promise<RepositoryDocument>;

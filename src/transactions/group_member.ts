@@ -3,11 +3,11 @@ import { LayerdError } from "../core/errors.ts";
 import type { ErrorCode, RefConflict } from "../core/errors.ts";
 import type { Lsn, RefName, RepositoryId } from "../core/ids.ts";
 import type { LogRecord, RepositoryPart } from "../core/log_record.ts";
-import type { Ledger } from "../ledger/ledger.ts";
 import type { Clock } from "../system/clock.ts";
 import type { WriteAheadLog } from "../wal/write_ahead_log.ts";
 import type { RepositoryCatalog } from "./catalog.ts";
 import type { HeldRefs } from "./held_refs.ts";
+import type { LedgerWriter } from "./ledger_writer.ts";
 import type { CommitRequest } from "./pipeline.ts";
 
 /** Figures that the commit path reports. */
@@ -19,9 +19,9 @@ export interface CommitObserver {
 
 export interface CommitParts {
   readonly log: WriteAheadLog;
-  readonly ledger: Ledger;
+  readonly ledger: LedgerWriter;
   readonly clock: Clock;
-  readonly catalog: Pick<RepositoryCatalog, "byId" | "requireWritable">;
+  readonly catalog: Pick<RepositoryCatalog, "byId" | "requireWritable" | "quarantine">;
   readonly held: HeldRefs;
   readonly observer: CommitObserver;
 }
@@ -42,6 +42,8 @@ export type Verdict =
     readonly error: LayerdError;
   }
   | { readonly kind: "refused"; readonly error: LayerdError }
+  /** Its promise is logged; its ref locks and pins stay. */
+  | { readonly kind: "prepared" }
   /** Somebody else's lock is in the way: come back later, or give up with this error. */
   | { readonly kind: "blocked"; readonly error: LayerdError }
   /** Another member had to leave after staging: go into the next group. */
@@ -75,12 +77,12 @@ export async function timedForce(parts: CommitParts): Promise<void> {
 export async function forceStubbornly(
   parts: CommitParts,
   records: readonly LogRecord[],
-): Promise<void> {
+): Promise<Lsn[]> {
   for (let delayMs = 10;; delayMs = Math.min(delayMs * 2, 1_000)) {
     try {
-      parts.log.appendAll(records);
+      const lsns = parts.log.appendAll(records);
       await timedForce(parts);
-      return;
+      return lsns;
     } catch (error) {
       if (!(error instanceof LayerdError) || error.code !== "no_space") throw error;
       await parts.clock.sleep(delayMs);

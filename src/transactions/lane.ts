@@ -10,6 +10,9 @@ import { conflictOf } from "../core/recovery_plan.ts";
 import type { RefEdit } from "../core/ref_edit.ts";
 import type { LockedRefs, Repository, StagedPublication } from "../git/repository.ts";
 
+/** Who the reflog names. */
+export const REFLOG_COMMITTER = { name: "layerd", email: "layerd@localhost" };
+
 export class Lane {
   readonly repository: Repository;
   readonly #locked: LockedRefs;

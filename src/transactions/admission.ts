@@ -1,0 +1,198 @@
+/**
+ * Admission of transactions to the decision: locks, then comparison with git (DESIGN section
+ * 3, step 2). Shared by commit groups and by the public prepare.
+ *
+ * A1. A transaction takes all its ref locks or none; a blocked one keeps nothing.
+ * A2. Refs are read only after packed-refs.lock was taken too: native git of 2.39 deletes
+ *     packed refs without looking at the ref's own lock.
+ * A3. Transactions are compared one after the other, each with what those before it leave.
+ * A4. Who leaves gives its ref locks back at once, but for a prepared transaction's.
+ */
+import { LayerdError } from "../core/errors.ts";
+import type { RepositoryId } from "../core/ids.ts";
+import type { RepositoryPart } from "../core/log_record.ts";
+import { type CommitParts, type GroupMember, refsOf, type Verdict } from "./group_member.ts";
+import { Lane } from "./lane.ts";
+import { lockRefusal, repositoryError } from "./repository_errors.ts";
+
+export class Admission {
+  readonly #parts: CommitParts;
+  readonly verdicts = new Map<GroupMember, Verdict>();
+  readonly lanes = new Map<RepositoryId, Lane>();
+  #members: readonly GroupMember[];
+
+  constructor(parts: CommitParts, members: readonly GroupMember[]) {
+    this.#parts = parts;
+    this.#members = members;
+  }
+
+  /** Who is admitted still. */
+  get members(): readonly GroupMember[] {
+    return this.#members;
+  }
+
+  /** Locks and compares. Afterwards either publish and release, or undo(). */
+  async admit(): Promise<void> {
+    for (const member of this.#members) this.#lockRefs(member);
+    this.#openLanes();
+    await this.#validate();
+  }
+
+  /** Ref locks, one transaction after the other, each all or none (step 2). */
+  #lockRefs(member: GroupMember): void {
+    for (const part of member.request.parts) {
+      const error = this.#lockPart(member, part);
+      if (error === null) continue;
+      this.leave(
+        member,
+        error.code === "repository_locked"
+          ? { kind: "blocked", error }
+          : { kind: "refused", error },
+      );
+      return;
+    }
+  }
+
+  #lockPart(member: GroupMember, part: RepositoryPart): LayerdError | null {
+    const repository = this.#parts.catalog.byId(part.repositoryId);
+    if (repository === null) {
+      return new LayerdError(
+        "repository_not_found",
+        `Repository ${part.repository} is no longer served`,
+      );
+    }
+    try {
+      repository.recheck();
+      this.#parts.catalog.requireWritable(repository);
+      if (member.prepared) return null;
+      const id = member.request.transactionId;
+      const outcome = this.#parts.held.acquire(repository, refsOf(part), id);
+      return outcome.kind === "locked" ? null : lockRefusal(outcome, part.repository);
+    } catch (error) {
+      return repositoryError(error, part.repository);
+    }
+  }
+
+  #openLanes(): void {
+    for (const id of [...new Set(this.#members.flatMap(repositoriesOf))].sort()) {
+      const repository = this.#parts.catalog.byId(id);
+      if (repository === null) continue;
+      try {
+        const outcome = repository.publisher.lockPackedRefs();
+        if (outcome.kind === "locked") {
+          this.lanes.set(id, new Lane(repository));
+          continue;
+        }
+        const error = lockRefusal(outcome, repository.name);
+        this.leaveRepository(id, { kind: "blocked", error });
+      } catch (error) {
+        const problem = repositoryError(error, repository.name);
+        this.leaveRepository(id, { kind: "refused", error: problem });
+      }
+    }
+  }
+
+  /** Compares each transaction with git and with those accepted before it. */
+  async #validate(): Promise<void> {
+    for (const member of this.#members) {
+      let verdict: Verdict | null = null;
+      try {
+        verdict = await this.#verdictOn(member);
+      } catch (error) {
+        const names = member.request.parts.map((part) => part.repository).join(", ");
+        verdict = { kind: "refused", error: repositoryError(error, names) };
+      }
+      if (verdict !== null) this.leave(member, verdict);
+      else for (const part of member.request.parts) this.#lane(part).accept(part);
+    }
+  }
+
+  async #verdictOn(member: GroupMember): Promise<Verdict | null> {
+    const { parts, transactionId } = member.request;
+    const conflicts = parts.flatMap((part) => this.#lane(part).conflicts(part));
+    if (conflicts.length > 0) {
+      if (member.prepared) return { kind: "contradicted", conflicts };
+      const names = conflicts.map((conflict) => conflict.ref).join(", ");
+      return refused(
+        new LayerdError(
+          "write_conflict",
+          `${names} moved since the snapshot of transaction ${transactionId}`,
+          { conflicts },
+        ),
+      );
+    }
+    for (const part of parts) {
+      const error = this.#lane(part).refusal(part) ?? await this.#missingObject(part);
+      if (error === null) continue;
+      if (!member.prepared) return refused(error);
+      return { kind: "contradicted", conflicts: [] };
+    }
+    return null;
+  }
+
+  /** Objects that native git wrote may be gone again; ours are in the record. */
+  async #missingObject(part: RepositoryPart): Promise<LayerdError | null> {
+    if (part.objects.kind === "pack") return null;
+    const own = new Set(part.objects.files.map((file) => file.oid));
+    for (const { ref, new: oid } of part.edits) {
+      if (oid === null || own.has(oid)) continue;
+      if (await this.#lane(part).repository.objects.header(oid) === null) {
+        return new LayerdError(
+          "git_error",
+          `Object ${oid} for ${ref} is no longer in repository ${part.repository}`,
+        );
+      }
+    }
+    return null;
+  }
+
+  /** Gives everything back; whoever has no verdict yet goes into the next group. */
+  undo(): void {
+    for (const member of this.#members) this.leave(member, { kind: "again" });
+    for (const lane of this.lanes.values()) {
+      lane.staged?.discard();
+      lane.repository.publisher.unlockPackedRefs();
+    }
+  }
+
+  /** Ends the part of everybody who touches the repository. */
+  leaveRepository(id: RepositoryId, verdict: Verdict): void {
+    for (const member of this.#members) {
+      if (repositoriesOf(member).includes(id)) this.leave(member, verdict);
+    }
+  }
+
+  /** Ends a member's part in this group, with its ref locks. */
+  leave(member: GroupMember, verdict: Verdict): void {
+    if (!this.verdicts.has(member)) this.verdicts.set(member, verdict);
+    if (!this.#members.includes(member)) return;
+    this.#members = this.#members.filter((other) => other !== member);
+    if (member.prepared) return;
+    for (const part of member.request.parts) this.releasePart(member, part);
+  }
+
+  releasePart(member: GroupMember, part: RepositoryPart): void {
+    const repository = this.#parts.catalog.byId(part.repositoryId);
+    if (repository === null) return;
+    this.#parts.held.release(repository, refsOf(part), member.request.transactionId);
+  }
+
+  #lane(part: RepositoryPart): Lane {
+    const lane = this.lanes.get(part.repositoryId);
+    if (lane === undefined) throw new Error(`BUG: no lane for repository ${part.repository}`);
+    return lane;
+  }
+}
+
+export function refused(error: LayerdError): Verdict {
+  return { kind: "refused", error };
+}
+
+export function repositoriesOf(member: GroupMember): RepositoryId[] {
+  return member.request.parts.map((part) => part.repositoryId);
+}
+
+/** The member's part in a repository, if it has one. */
+export function partIn(member: GroupMember, id: RepositoryId): RepositoryPart[] {
+  return member.request.parts.filter((part) => part.repositoryId === id);
+}

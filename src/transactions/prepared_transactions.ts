@@ -1,0 +1,167 @@
+/**
+ * Transactions that an outside coordinator had prepared: a promise that outlives leases and
+ * restarts (DESIGN section 3). Their ref locks stand, their refs are pinned as loose files
+ * (native deletion cannot remove a loose ref under our lock), and only commit or rollback
+ * ends them. Everything here runs as a turn of the pipeline.
+ */
+import { LayerdError } from "../core/errors.ts";
+import type { RefConflict } from "../core/errors.ts";
+import type { Lsn, TransactionId } from "../core/ids.ts";
+import type { PreparedRecord } from "../core/recovery_plan.ts";
+import type { TransactionDocument } from "../core/transaction_document.ts";
+import { Admission } from "./admission.ts";
+import {
+  type CommitParts,
+  forceStubbornly,
+  type GroupMember,
+  refsOf,
+  timedForce,
+  type Verdict,
+} from "./group_member.ts";
+import type { CommitOutcome, CommitRequest } from "./pipeline.ts";
+import { repositoryError } from "./repository_errors.ts";
+import { failedDocument } from "./stalled_publications.ts";
+
+/** How long a commit of a prepared transaction tries against a foreign packed-refs.lock. */
+const PREPARED_COMMIT_MS_MAX = 5_000;
+
+export interface PreparedEntry {
+  readonly lsn: Lsn;
+  readonly record: PreparedRecord;
+}
+
+export class PreparedTransactions {
+  readonly #parts: CommitParts;
+  readonly #entries = new Map<TransactionId, PreparedEntry>();
+
+  constructor(parts: CommitParts) {
+    this.#parts = parts;
+  }
+
+  /** For a checkpoint: promises that are open. */
+  entries(): PreparedEntry[] {
+    return [...this.#entries.values()];
+  }
+
+  /** Takes over a promise found by recovery, whose locks are registered already. */
+  adopt(entry: PreparedEntry): void {
+    this.#entries.set(entry.record.transaction.id as TransactionId, entry);
+  }
+
+  forget(id: TransactionId): void {
+    this.#entries.delete(id);
+  }
+
+  /** Locks, compares, pins, and forces the promise. */
+  async prepare(request: CommitRequest): Promise<Verdict> {
+    const member: GroupMember = { request, prepared: false };
+    const admission = new Admission(this.#parts, [member]);
+    await admission.admit();
+    const verdict = admission.verdicts.get(member);
+    if (verdict) {
+      admission.undo();
+      return verdict;
+    }
+    const record: PreparedRecord = {
+      kind: "prepared",
+      transaction: { ...request.transaction, state: "prepared", lease_expires_at: null },
+      parts: request.parts,
+      idempotency: request.idempotency,
+    };
+    try {
+      for (const part of request.parts) {
+        const lane = admission.lanes.get(part.repositoryId);
+        await lane?.repository.publisher.pin(refsOf(part));
+      }
+      const lsn = this.#parts.log.append(record);
+      await timedForce(this.#parts);
+      this.#entries.set(request.transactionId, { lsn, record });
+      this.#parts.ledger.record([{ lsn, transaction: record.transaction, idempotency: null }]);
+    } catch (error) {
+      const names = request.parts.map((part) => part.repository).join(", ");
+      const problem = repositoryError(error, names);
+      if (problem.code === "internal") throw error;
+      admission.leave(member, { kind: "refused", error: problem });
+      admission.undo();
+      return { kind: "refused", error: problem };
+    }
+    for (const lane of admission.lanes.values()) lane.repository.publisher.unlockPackedRefs();
+    return { kind: "prepared" };
+  }
+
+  /** What the pipeline publishes when the coordinator says commit. */
+  commitRequest(id: TransactionId): CommitRequest {
+    const { record } = this.#entry(id);
+    const now = new Date(this.#parts.clock.now()).toISOString();
+    return {
+      transactionId: id,
+      parts: record.parts,
+      transaction: { ...record.transaction, state: "committed", updated_at: now },
+      idempotency: record.idempotency,
+      deadlineMs: this.#parts.clock.monotonic() + PREPARED_COMMIT_MS_MAX,
+      reliesOnForeignObjects: false,
+      stillWanted: () => true,
+    };
+  }
+
+  async rollback(id: TransactionId, transaction: TransactionDocument): Promise<void> {
+    const { record } = this.#entry(id);
+    const lsn = this.#parts.log.append({ kind: "rolled_back", transaction });
+    await timedForce(this.#parts);
+    this.#parts.ledger.record([{ lsn, transaction, idempotency: null }]);
+    this.#release(id, record);
+  }
+
+  /**
+   * A ref moved in spite of lock and pin (somebody removed them, or native git made a
+   * conflicting name): the decision is recorded with its failure, and nothing is published.
+   */
+  async contradict(
+    request: CommitRequest,
+    conflicts: readonly RefConflict[],
+  ): Promise<CommitOutcome> {
+    const { transactionId, parts, idempotency } = request;
+    const { record } = this.#entry(transactionId);
+    const transaction = {
+      ...failedDocument(request.transaction, "contradicted"),
+      results: [],
+    };
+    const [lsn] = await forceStubbornly(this.#parts, [
+      { kind: "commit", transaction: request.transaction, parts, idempotency },
+      ...parts.map(({ repositoryId }) => ({
+        kind: "failed" as const,
+        transactionId,
+        repositoryId,
+        reason: "A ref moved while the transaction was prepared",
+        conflicts,
+      })),
+    ]);
+    if (lsn !== undefined) {
+      this.#parts.ledger.record([{ lsn, transaction, idempotency: null }]);
+    }
+    for (const part of parts) this.#parts.catalog.quarantine(part.repositoryId, transactionId);
+    this.#release(transactionId, record);
+    const problem = { code: "git_error", detail: "A prepared ref was moved", conflicts };
+    return {
+      kind: "stalled",
+      problem,
+      settled: Promise.resolve({ kind: "failed", transaction: { ...transaction, problem } }),
+    };
+  }
+
+  #release(id: TransactionId, record: PreparedRecord): void {
+    for (const part of record.parts) {
+      const repository = this.#parts.catalog.byId(part.repositoryId);
+      if (repository) this.#parts.held.release(repository, refsOf(part), id);
+    }
+    this.#entries.delete(id);
+  }
+
+  #entry(id: TransactionId): PreparedEntry {
+    const entry = this.#entries.get(id);
+    if (!entry) {
+      throw new LayerdError("transaction_not_found", `No prepared transaction has the id ${id}`);
+    }
+    return entry;
+  }
+}

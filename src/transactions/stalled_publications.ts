@@ -1,0 +1,176 @@
+/**
+ * Transactions that are decided and could not be published everywhere (no space, read-only,
+ * vanished). Their ref locks stay; publication is tried again with backoff until it goes
+ * through or a ref contradicts. Nothing here is ever given up by time.
+ */
+import type { LayerdError } from "../core/errors.ts";
+import type { RepositoryId, TransactionId } from "../core/ids.ts";
+import type { LoggedCommit, RedoFailure } from "../core/recovery_plan.ts";
+import type { TransactionDocument } from "../core/transaction_document.ts";
+import type { Random } from "../system/random.ts";
+import { type CommitParts, refsOf, type Verdict } from "./group_member.ts";
+import type { CommitOutcome, CommitRequest, SettledOutcome } from "./pipeline.ts";
+import { redo } from "./redo.ts";
+
+const RETRY_MS_MIN = 50;
+const RETRY_MS_MAX = 10_000;
+
+interface Stalled {
+  commit: LoggedCommit;
+  readonly settled: Promise<SettledOutcome>;
+  readonly settle: (outcome: SettledOutcome) => void;
+}
+
+/** Runs work between commit groups. */
+export type Turn = <T>(work: () => Promise<T>) => Promise<T>;
+
+export class StalledPublications {
+  readonly #parts: CommitParts & { readonly random: Random };
+  readonly #turn: Turn;
+  readonly #stalled = new Map<TransactionId, Stalled>();
+  readonly #reasons = new Map<RepositoryId, LayerdError>();
+  #retryMs = RETRY_MS_MIN;
+  #timer: { cancel(): void } | null = null;
+  #stopped = false;
+
+  constructor(parts: CommitParts & { readonly random: Random }, turn: Turn) {
+    this.#parts = parts;
+    this.#turn = turn;
+  }
+
+  /** Why a repository is passed by, or null. */
+  reason(id: RepositoryId): LayerdError | null {
+    return this.#reasons.get(id) ?? null;
+  }
+
+  get size(): number {
+    return this.#stalled.size;
+  }
+
+  /** Commits that are open still, for a checkpoint. */
+  commits(): LoggedCommit[] {
+    return [...this.#stalled.values()].map((stalled) => stalled.commit);
+  }
+
+  /** Takes over a commit that a group could not publish everywhere. */
+  add(
+    request: CommitRequest,
+    verdict: Extract<Verdict, { kind: "stalled" }>,
+  ): CommitOutcome {
+    const { transaction, parts, idempotency } = request;
+    const commit: LoggedCommit = {
+      lsn: verdict.lsn,
+      record: { kind: "commit", transaction, parts, idempotency },
+      applied: new Set(verdict.applied),
+      failed: new Map(),
+      resolved: false,
+    };
+    const settled = this.adopt(commit, verdict.error);
+    const problem = { code: verdict.error.code, detail: verdict.error.message };
+    return { kind: "stalled", problem, settled };
+  }
+
+  /** Takes over a commit found unpublished by recovery. */
+  adopt(commit: LoggedCommit, error: LayerdError): Promise<SettledOutcome> {
+    const { promise, resolve } = Promise.withResolvers<SettledOutcome>();
+    const id = commit.record.transaction.id as TransactionId;
+    this.#stalled.set(id, { commit, settled: promise, settle: resolve });
+    for (const part of commit.record.parts) {
+      if (!commit.applied.has(part.repositoryId)) this.#reasons.set(part.repositoryId, error);
+    }
+    this.#schedule();
+    return promise;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+  }
+
+  /** Tries again at once, outside the backoff. */
+  retry(): Promise<void> {
+    return this.#turn(() => this.#attempt());
+  }
+
+  /** Gives up on a repository that an operator abandons; its parts were logged as failed. */
+  abandon(failures: readonly RedoFailure[]): void {
+    for (const { transactionId } of failures) this.#fail(transactionId, "abandoned");
+    this.#refreshReasons(new Map());
+  }
+
+  #schedule(): void {
+    if (this.#timer !== null || this.#stopped || this.#stalled.size === 0) return;
+    const delayMs = this.#retryMs * (0.5 + this.#parts.random.uniform());
+    this.#timer = this.#parts.clock.after(delayMs, () => {
+      this.#timer = null;
+      this.#retryMs = Math.min(RETRY_MS_MAX, this.#retryMs * 2);
+      const again = () => this.#schedule();
+      // A failure of the log ends the process through the pipeline; all else is tried again.
+      this.retry().then(again, again);
+    });
+  }
+
+  async #attempt(): Promise<void> {
+    const outcome = await redo(this.#parts, this.commits());
+    for (const [id, repositories] of outcome.applied) this.#noteApplied(id, repositories);
+    for (const failure of outcome.failed) this.#fail(failure.transactionId, "contradicted");
+    this.#refreshReasons(outcome.stalled);
+    if (this.#stalled.size === 0) this.#retryMs = RETRY_MS_MIN;
+  }
+
+  #noteApplied(id: TransactionId, repositories: readonly RepositoryId[]): void {
+    const stalled = this.#stalled.get(id);
+    if (!stalled) return;
+    const { commit } = stalled;
+    for (const part of commit.record.parts) {
+      if (repositories.includes(part.repositoryId)) this.#release(id, part.repositoryId, commit);
+    }
+    stalled.commit = { ...commit, applied: new Set([...commit.applied, ...repositories]) };
+    if (stalled.commit.applied.size < commit.record.parts.length) return;
+    const { transaction, idempotency } = commit.record;
+    this.#parts.ledger.record([{ lsn: commit.lsn, transaction, idempotency }]);
+    this.#stalled.delete(id);
+    stalled.settle({ kind: "committed", transaction });
+  }
+
+  #fail(id: TransactionId, reason: "contradicted" | "abandoned"): void {
+    const stalled = this.#stalled.get(id);
+    if (!stalled) return;
+    const { commit } = stalled;
+    for (const part of commit.record.parts) {
+      if (!commit.applied.has(part.repositoryId)) this.#release(id, part.repositoryId, commit);
+    }
+    const transaction = failedDocument(commit.record.transaction, reason);
+    this.#parts.ledger.record([{ lsn: commit.lsn, transaction, idempotency: null }]);
+    this.#stalled.delete(id);
+    stalled.settle({ kind: "failed", transaction });
+  }
+
+  #release(id: TransactionId, repositoryId: RepositoryId, commit: LoggedCommit): void {
+    const repository = this.#parts.catalog.byId(repositoryId);
+    const part = commit.record.parts.find((other) => other.repositoryId === repositoryId);
+    if (repository && part) this.#parts.held.release(repository, refsOf(part), id);
+  }
+
+  #refreshReasons(latest: ReadonlyMap<RepositoryId, LayerdError>): void {
+    const open = new Set(
+      this.commits().flatMap((commit) =>
+        commit.record.parts.filter((part) => !commit.applied.has(part.repositoryId))
+          .map((part) => part.repositoryId)
+      ),
+    );
+    for (const id of this.#reasons.keys()) if (!open.has(id)) this.#reasons.delete(id);
+    for (const [id, error] of latest) if (open.has(id)) this.#reasons.set(id, error);
+  }
+}
+
+/** The document of a decided transaction that cannot be published. */
+export function failedDocument(
+  transaction: TransactionDocument,
+  reason: "contradicted" | "abandoned",
+): TransactionDocument {
+  const detail = reason === "contradicted"
+    ? "A ref holds a value that contradicts the decision; an operator must look"
+    : "The repository was removed before the publication went through";
+  return { ...transaction, state: "failed", problem: { code: "git_error", detail } };
+}
