@@ -66,8 +66,8 @@ export const GROUP_BYTES_MAX = 32 * 1024 * 1024;
 export const LOG_SEGMENT_BYTES = 16 * 1024 * 1024;
 /** One record's payload. A transaction's large objects are packed, so records stay small. */
 export const LOG_RECORD_BYTES_MAX = 64 * 1024 * 1024;
-/** Bytes of log after which a checkpoint is made. */
-export const CHECKPOINT_BYTES = 32 * 1024 * 1024;
+/** Bytes of log after which a checkpoint is made: bounds the work of recovery. */
+export const CHECKPOINT_BYTES = 8 * 1024 * 1024;
 /** Kept free in the log for `applied`, `end` and checkpoint records. */
 export const LOG_RESERVE_BYTES = 1024 * 1024;
 /** Fencing tokens are reserved in ranges of this size by one forced record. */

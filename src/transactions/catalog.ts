@@ -1,5 +1,6 @@
 /** Repositories that the daemon serves, by name. */
 import type { RepositoryId, RepositoryName, TransactionId } from "../core/ids.ts";
+import type { LogRecord } from "../core/log_record.ts";
 import type { Repository } from "../git/repository.ts";
 
 export interface RepositoryDocument {
@@ -17,6 +18,8 @@ export interface RepositoryCatalog {
   get(name: RepositoryName): Repository;
   byId(id: RepositoryId): Repository | null;
   all(): readonly Repository[];
+  /** Every registration, as the record that made it. */
+  registrations(): readonly Extract<LogRecord, { kind: "repository_added" }>[];
   /** Throws `repository_quarantined` where an unfinished publication stands against it. */
   requireWritable(repository: Repository): void;
   /** Stops writing to a repository in which a transaction's publication was contradicted. */

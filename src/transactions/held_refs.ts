@@ -8,23 +8,34 @@ import type { LockOutcome, Repository } from "../git/repository.ts";
 
 export class HeldRefs {
   readonly #holders = new Map<RepositoryId, Map<RefName, Set<TransactionId>>>();
+  /** Lock files that a dead process of this log left, not yet claimed by a transaction. */
+  readonly #adopted = new Map<RepositoryId, Set<RefName>>();
 
   /** Takes the lock files that no transaction of ours has yet; all or none. */
   acquire(repository: Repository, refs: readonly RefName[], owner: TransactionId): LockOutcome {
     const held = this.#of(repository.id);
-    const outcome = repository.publisher.lockRefs(refs.filter((ref) => !held.has(ref)), owner);
-    if (outcome.kind === "locked") this.register(repository.id, refs, owner);
-    return outcome;
-  }
-
-  /** Notes locks whose files stand already (recovery). */
-  register(repositoryId: RepositoryId, refs: readonly RefName[], owner: TransactionId): void {
-    const held = this.#of(repositoryId);
+    const adopted = this.#adopted.get(repository.id);
+    const missing = refs.filter((ref) => !held.has(ref) && !adopted?.has(ref));
+    const outcome = repository.publisher.lockRefs(missing, owner);
+    if (outcome.kind !== "locked") return outcome;
     for (const ref of refs) {
+      adopted?.delete(ref);
       const holders = held.get(ref);
       if (holders) holders.add(owner);
       else held.set(ref, new Set([owner]));
     }
+    return outcome;
+  }
+
+  /** Recovery: lock files of ours that stand already; acquire() takes them over. */
+  adopt(repositoryId: RepositoryId, refs: readonly RefName[]): void {
+    this.#adopted.set(repositoryId, new Set(refs));
+  }
+
+  /** Recovery's end: removes the lock files that no transaction took over. */
+  releaseAdopted(repository: Repository): void {
+    repository.publisher.unlockRefs([...this.#adopted.get(repository.id) ?? []]);
+    this.#adopted.delete(repository.id);
   }
 
   release(repository: Repository, refs: readonly RefName[], owner: TransactionId): void {
@@ -37,11 +48,6 @@ export class HeldRefs {
     });
     if (held.size === 0) this.#holders.delete(repository.id);
     repository.publisher.unlockRefs(free);
-  }
-
-  /** Refs of this repository that any transaction holds. */
-  refs(repositoryId: RepositoryId): ReadonlySet<RefName> {
-    return new Set(this.#holders.get(repositoryId)?.keys() ?? []);
   }
 
   #of(repositoryId: RepositoryId): Map<RefName, Set<TransactionId>> {

@@ -141,7 +141,8 @@ export class StalledPublications {
       if (!commit.applied.has(part.repositoryId)) this.#release(id, part.repositoryId, commit);
     }
     const transaction = failedDocument(commit.record.transaction, reason);
-    this.#parts.ledger.record([{ lsn: commit.lsn, transaction, idempotency: null }]);
+    const lsn = this.#parts.log.status().lastLsn;
+    this.#parts.ledger.record([{ lsn, transaction, idempotency: null }]);
     this.#stalled.delete(id);
     stalled.settle({ kind: "failed", transaction });
   }

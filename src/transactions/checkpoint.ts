@@ -1,0 +1,143 @@
+/**
+ * Checkpoint: makes durable elsewhere what only the log holds, so that segments can go.
+ *
+ * C1. The redo position is cut between groups: every record below it belongs to a transaction
+ *     that is finished, or that is open and will be appended again.
+ * C2. Objects and ledger rows of everything below it are durable before the record is written.
+ * C3. Open records are appended in the same breath as the checkpoint record, so that none can
+ *     finish in between unseen.
+ * C4. Positions in the repositories follow the forced record; segments go last.
+ */
+import { getLogger } from "@logtape/logtape";
+import { LayerdError, messageOf } from "../core/errors.ts";
+import { type Lsn, type RepositoryId, toLsn, type TransactionId } from "../core/ids.ts";
+import type { LoggedRecord, LogRecord, WrittenObjects } from "../core/log_record.ts";
+import type { LoggedCommit } from "../core/recovery_plan.ts";
+import type { Ledger } from "../ledger/ledger.ts";
+import type { WriteAheadLog } from "../wal/write_ahead_log.ts";
+import type { RepositoryCatalog } from "./catalog.ts";
+import type { GroupCommitPipeline } from "./commit_pipeline.ts";
+import type { FencingTokens } from "./fencing.ts";
+import type { LedgerWriter } from "./ledger_writer.ts";
+
+const logger = getLogger(["layerd", "transactions"]);
+
+/** Objects of this many records are made durable together, to bound memory. */
+const RECORDS_PER_BATCH = 2_000;
+
+export interface CheckpointParts {
+  readonly log: WriteAheadLog;
+  readonly ledger: Ledger;
+  readonly ledgerWriter: LedgerWriter;
+  readonly catalog: Pick<RepositoryCatalog, "all" | "byId" | "registrations">;
+  readonly pipeline: GroupCommitPipeline;
+  readonly fencing: FencingTokens;
+  /** Failed transactions that no operator has resolved, with their `failed` records. */
+  readonly unresolved: () => readonly LoggedCommit[];
+  readonly afterBytes: number;
+}
+
+export class Checkpointer {
+  readonly #parts: CheckpointParts;
+  #running: Promise<void> | null = null;
+
+  constructor(parts: CheckpointParts) {
+    this.#parts = parts;
+  }
+
+  /** Starts a checkpoint in the background where the log has grown enough. */
+  poke(): void {
+    if (this.#running || this.#parts.log.status().bytesSinceCheckpoint < this.#parts.afterBytes) {
+      return;
+    }
+    this.run().catch((error) => {
+      logger.error("Checkpoint failed, the log keeps its segments: {error}", {
+        error: messageOf(error),
+      });
+    });
+  }
+
+  /** Makes one checkpoint; a call during one joins it. Rejects when it could not be made. */
+  run(): Promise<void> {
+    this.#running ??= this.#checkpoint().finally(() => this.#running = null);
+    return this.#running;
+  }
+
+  async #checkpoint(): Promise<void> {
+    const { log, ledger, ledgerWriter, pipeline } = this.#parts;
+    const from = toLsn(Math.max(1, log.status().checkpointLsn));
+    const redoLsn = await pipeline.turn(async () => {
+      await log.force();
+      return toLsn(log.status().durableLsn + 1);
+    });
+    await this.#makeObjectsDurable(from, redoLsn);
+    ledgerWriter.flush();
+    await ledger.makeDurable();
+    log.appendAll([...this.#openRecords(redoLsn), { kind: "checkpoint", redoLsn }]);
+    await log.force();
+    const lastLsn = log.status().durableLsn;
+    for (const repository of this.#parts.catalog.all()) await repository.recordPosition(lastLsn);
+    await log.releaseBefore(redoLsn);
+  }
+
+  async #makeObjectsDurable(from: Lsn, redoLsn: Lsn): Promise<void> {
+    let batch = new Map<RepositoryId, WrittenObjects[]>();
+    let count = 0;
+    for (const { lsn, record } of this.#parts.log.read(from)) {
+      if (lsn >= redoLsn) break;
+      if (record.kind !== "commit" && record.kind !== "prepared") continue;
+      for (const part of record.parts) {
+        const written = batch.get(part.repositoryId) ?? [];
+        batch.set(part.repositoryId, written);
+        written.push(part.objects);
+      }
+      if (++count % RECORDS_PER_BATCH === 0) {
+        await this.#makeBatchDurable(batch);
+        batch = new Map();
+      }
+    }
+    await this.#makeBatchDurable(batch);
+  }
+
+  async #makeBatchDurable(batch: ReadonlyMap<RepositoryId, WrittenObjects[]>): Promise<void> {
+    for (const [id, written] of batch) {
+      const repository = this.#parts.catalog.byId(id);
+      if (repository) await repository.objects.makeDurable(written);
+      else if (this.#parts.catalog.registrations().some((one) => one.repositoryId === id)) {
+        throw new LayerdError(
+          "io_error",
+          `Repository ${id} cannot be reached: its objects are only in the log, which is kept`,
+        );
+      }
+    }
+  }
+
+  /** What must be known after the segments below `redoLsn` are gone. */
+  #openRecords(redoLsn: Lsn): LogRecord[] {
+    const { catalog, fencing, pipeline } = this.#parts;
+    const below = (entry: LoggedRecord) => entry.lsn < redoLsn;
+    const stalled = pipeline.stalled.commits().filter(below).flatMap(commitRecords);
+    const prepared = pipeline.prepared.entries().filter(below).map((entry) => entry.record);
+    return [
+      { kind: "fencing_range", upTo: fencing.reserved },
+      ...catalog.registrations(),
+      ...prepared,
+      ...stalled,
+      ...this.#parts.unresolved().flatMap(commitRecords),
+    ];
+  }
+}
+
+/** A commit with what is known of its parts, as records to append again. */
+function commitRecords(commit: LoggedCommit): LogRecord[] {
+  const transactionId = commit.record.transaction.id as TransactionId;
+  return [
+    commit.record,
+    ...[...commit.applied].map((repositoryId) => ({
+      kind: "applied" as const,
+      transactionId,
+      repositoryId,
+    })),
+    ...commit.failed.values(),
+  ];
+}

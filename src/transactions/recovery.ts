@@ -1,0 +1,218 @@
+/**
+ * Recovery: brings repositories, ledger and locks to where the log says they should be. Runs
+ * before the daemon serves; a crash in the middle and another run end in the same state.
+ *
+ *   1. Our lock links that a dead process left are adopted, before anything else is looked at.
+ *   2. Objects of every record since the checkpoint are written again where they are missing.
+ *   3. Decided and unapplied transactions are published (redo.ts); what cannot be now is
+ *      stalled and tried again while the daemon serves.
+ *   4. Prepared transactions get their locks and pins back.
+ *   5. Ledger rows are written for everything that the log knows.
+ *   6. Locks of finished transactions and left-over temporary files go, last.
+ */
+import { getLogger } from "@logtape/logtape";
+import { LayerdError } from "../core/errors.ts";
+import type { RepositoryId, TransactionId } from "../core/ids.ts";
+import {
+  digestLog,
+  type LogDigest,
+  type LoggedCommit,
+  unfinishedParts,
+} from "../core/recovery_plan.ts";
+import type { LedgerEntry } from "../ledger/ledger.ts";
+import type { GroupCommitPipeline } from "./commit_pipeline.ts";
+import { type CommitParts, refsOf } from "./group_member.ts";
+import type { SettledOutcome } from "./pipeline.ts";
+import type { PreparedEntry } from "./prepared_transactions.ts";
+import { redo } from "./redo.ts";
+import type { LoggedRepositoryCatalog } from "./repository_catalog.ts";
+import { repositoryError } from "./repository_errors.ts";
+import { failedDocument } from "./stalled_publications.ts";
+
+const logger = getLogger(["layerd", "recovery"]);
+
+export interface RecoveryParts {
+  readonly commit: CommitParts;
+  readonly catalog: LoggedRepositoryCatalog;
+  readonly pipeline: GroupCommitPipeline;
+}
+
+/** What the manager has to know of, and what the daemon keeps. */
+export interface Recovered {
+  readonly digest: LogDigest;
+  readonly prepared: readonly PreparedEntry[];
+  readonly stalled: readonly {
+    readonly commit: LoggedCommit;
+    readonly settled: Promise<SettledOutcome>;
+  }[];
+  /** Failed transactions that nobody resolved: their repositories are quarantined. */
+  readonly failed: readonly LoggedCommit[];
+}
+
+export async function recover(parts: RecoveryParts): Promise<Recovered> {
+  const digest = digestLog(parts.commit.log.recovered());
+  for (const [id, { name, path }] of digest.repositories) {
+    await parts.catalog.restore(id, name, path);
+  }
+  adoptLocks(parts);
+  await restoreObjects(parts, digest);
+  const prepared = await restorePrepared(parts, digest);
+  const { stalled, failed } = await redoCommits(parts, digest);
+  recordInLedger(parts, digest, stalled.map(({ commit }) => commit), failed);
+  releaseLeftovers(parts);
+  return { digest, prepared, stalled, failed };
+}
+
+function adoptLocks(parts: RecoveryParts): void {
+  for (const repository of parts.catalog.all()) {
+    const found = repository.publisher.adoptLocks();
+    if (found.packedRefs) repository.publisher.unlockPackedRefs();
+    parts.commit.held.adopt(repository.id, found.refs);
+  }
+}
+
+async function restoreObjects(parts: RecoveryParts, digest: LogDigest): Promise<void> {
+  const records = [
+    ...[...digest.commits.values()].map((commit) => commit.record),
+    ...[...digest.prepared.values()].map((entry) => entry.record),
+  ];
+  for (const record of records) {
+    for (const part of record.parts) {
+      const repository = parts.catalog.byId(part.repositoryId);
+      if (!repository) continue;
+      try {
+        await repository.objects.restore(part.objects);
+      } catch (error) {
+        logger.error("Objects of transaction {id} cannot be written to {repository}: {error}", {
+          id: record.transaction.id,
+          repository: part.repository,
+          error: repositoryError(error, part.repository).message,
+        });
+      }
+    }
+  }
+}
+
+/** Sets up locks and pins of promises again; where that fails their commit will find out. */
+async function restorePrepared(parts: RecoveryParts, digest: LogDigest): Promise<PreparedEntry[]> {
+  const entries = [...digest.prepared.values()];
+  for (const entry of entries) {
+    const owner = entry.record.transaction.id as TransactionId;
+    for (const part of entry.record.parts) {
+      const repository = parts.catalog.byId(part.repositoryId);
+      if (!repository) continue;
+      try {
+        const outcome = parts.commit.held.acquire(repository, refsOf(part), owner);
+        if (outcome.kind === "locked") {
+          if (repository.publisher.lockPackedRefs().kind !== "locked") continue;
+          try {
+            await repository.publisher.pin(refsOf(part));
+          } finally {
+            repository.publisher.unlockPackedRefs();
+          }
+        }
+      } catch (error) {
+        logger.error("Prepared transaction {id} has lost its locks in {repository}: {error}", {
+          id: owner,
+          repository: part.repository,
+          error: repositoryError(error, part.repository).message,
+        });
+      }
+    }
+    parts.pipeline.prepared.adopt(entry);
+  }
+  return entries;
+}
+
+async function redoCommits(parts: RecoveryParts, digest: LogDigest) {
+  const commits = [...digest.commits.values()];
+  const open = commits.filter((commit) =>
+    commit.failed.size === 0 && unfinishedParts(commit).length > 0
+  );
+  const known = commits.filter((commit) => commit.failed.size > 0 && !commit.resolved);
+  for (const commit of known) quarantineParts(parts, commit);
+  if (open.length === 0) return { stalled: [], failed: known };
+  const outcome = await redo(parts.commit, commits);
+  const failedNow = new Set(outcome.failed.map((failure) => failure.transactionId));
+  const stalled = [];
+  const failed = [...known];
+  for (const commit of open) {
+    const id = commit.record.transaction.id as TransactionId;
+    const applied = new Set([...commit.applied, ...outcome.applied.get(id) ?? []]);
+    const after: LoggedCommit = { ...commit, applied };
+    if (failedNow.has(id)) failed.push(after);
+    else if (unfinishedParts(after).length > 0) {
+      const error = stallReason(outcome.stalled, after);
+      stalled.push({ commit: after, settled: parts.pipeline.stalled.adopt(after, error) });
+    }
+    releaseParts(parts, commit, failedNow.has(id) ? null : applied);
+  }
+  return { stalled, failed };
+}
+
+function quarantineParts(parts: RecoveryParts, commit: LoggedCommit): void {
+  for (const id of commit.failed.keys()) {
+    const transactionId = commit.record.transaction.id as TransactionId;
+    if (parts.catalog.byId(id)) parts.catalog.quarantine(id, transactionId);
+  }
+}
+
+function stallReason(
+  stalled: ReadonlyMap<RepositoryId, LayerdError>,
+  commit: LoggedCommit,
+): LayerdError {
+  for (const part of unfinishedParts(commit)) {
+    const error = stalled.get(part.repositoryId);
+    if (error) return error;
+  }
+  return new LayerdError("io_error", "The repository cannot be reached", {
+    reason: "path_missing",
+  });
+}
+
+/** Gives back the ref locks of parts that are over; `applied` null: of all parts. */
+function releaseParts(
+  parts: RecoveryParts,
+  commit: LoggedCommit,
+  applied: ReadonlySet<RepositoryId> | null,
+): void {
+  for (const part of unfinishedParts(commit)) {
+    if (applied !== null && !applied.has(part.repositoryId)) continue;
+    const repository = parts.catalog.byId(part.repositoryId);
+    const owner = commit.record.transaction.id as TransactionId;
+    if (repository) parts.commit.held.release(repository, refsOf(part), owner);
+  }
+}
+
+function recordInLedger(
+  parts: RecoveryParts,
+  digest: LogDigest,
+  stalled: readonly LoggedCommit[],
+  failed: readonly LoggedCommit[],
+): void {
+  const idOf = (commit: LoggedCommit) => commit.record.transaction.id;
+  const stalledIds = new Set(stalled.map(idOf));
+  const failedIds = new Set(failed.map(idOf));
+  const entries: LedgerEntry[] = [];
+  for (const commit of digest.commits.values()) {
+    const { transaction, idempotency } = commit.record;
+    if (stalledIds.has(transaction.id)) continue;
+    const isFailed = failedIds.has(transaction.id);
+    entries.push({
+      lsn: commit.lsn,
+      transaction: isFailed ? failedDocument(transaction, "contradicted") : transaction,
+      idempotency: isFailed ? null : idempotency,
+    });
+  }
+  for (const { lsn, record } of digest.rolledBack) {
+    entries.push({ lsn, transaction: record.transaction, idempotency: null });
+  }
+  parts.commit.ledger.record(entries);
+}
+
+function releaseLeftovers(parts: RecoveryParts): void {
+  for (const repository of parts.catalog.all()) {
+    parts.commit.held.releaseAdopted(repository);
+    repository.publisher.sweep();
+  }
+}

@@ -1,0 +1,105 @@
+/**
+ * The state directory: log, ledger, spooled uploads. One daemon has it at a time, by an
+ * exclusive lock on `lock` held for the process's life; the file names the holder's pid.
+ * `format` holds the version of the directory's layout; a newer one is refused by name.
+ */
+import { join } from "@std/path";
+import { LayerdError, messageOf } from "../core/errors.ts";
+import { errorCode, type FileHandle, type FileSystem } from "../system/file_system.ts";
+
+const FORMAT_VERSION = 1;
+
+export interface StateDirectory {
+  readonly path: string;
+  readonly log: string;
+  readonly ledger: string;
+  readonly spool: string;
+  release(): void;
+}
+
+/** Makes the directory where it is missing and locks it; `io_error` names a daemon that has it. */
+export function claimStateDirectory(
+  fileSystem: FileSystem,
+  path: string,
+  pid: number,
+): StateDirectory {
+  makeDirectories(fileSystem, path);
+  const lock = lockFile(fileSystem, path, pid);
+  try {
+    checkFormat(fileSystem, path);
+    const [log, spool] = [join(path, "log"), join(path, "spool")];
+    for (const directory of [log, spool]) makeDirectories(fileSystem, directory);
+    return { path, log, spool, ledger: join(path, "ledger.sqlite"), release: () => lock.close() };
+  } catch (error) {
+    lock.close();
+    throw error;
+  }
+}
+
+function makeDirectories(fileSystem: FileSystem, path: string): void {
+  const missing: string[] = [];
+  for (let at = path; fileSystem.lstatIfAny(at) === null; at = join(at, "..")) missing.push(at);
+  for (const directory of missing.reverse()) {
+    try {
+      fileSystem.makeDirectory(directory, 0o700);
+    } catch (error) {
+      if (errorCode(error) !== "EEXIST") throw error;
+    }
+  }
+}
+
+function lockFile(fileSystem: FileSystem, path: string, pid: number): FileHandle {
+  const file = join(path, "lock");
+  const handle = fileSystem.open(file, { read: true, write: true, create: true, mode: 0o600 });
+  try {
+    if (!handle.tryLock()) {
+      throw new LayerdError(
+        "io_error",
+        `State directory ${path} belongs to the layerd with pid ${readText(handle)}; ` +
+          `stop it, or give --state-dir another directory`,
+      );
+    }
+    handle.truncate(0);
+    handle.writeAt(new TextEncoder().encode(String(pid)), 0);
+    return handle;
+  } catch (error) {
+    handle.close();
+    throw error;
+  }
+}
+
+function readText(handle: FileHandle): string {
+  const buffer = new Uint8Array(32);
+  return new TextDecoder().decode(buffer.subarray(0, handle.readAt(buffer, 0))) || "unknown";
+}
+
+function checkFormat(fileSystem: FileSystem, path: string): void {
+  const file = join(path, "format");
+  if (fileSystem.lstatIfAny(file) === null) {
+    fileSystem.writeNewFile(file, new TextEncoder().encode(`${FORMAT_VERSION}\n`), 0o600);
+    return;
+  }
+  const text = new TextDecoder().decode(fileSystem.readFile(file)).trim();
+  const version = Number(text);
+  if (Number.isSafeInteger(version) && version >= 0 && version <= FORMAT_VERSION) return;
+  throw new LayerdError(
+    "io_error",
+    `State directory ${path} has format version ${text}, this layerd knows ${FORMAT_VERSION}: ` +
+      `run the layerd that wrote it`,
+  );
+}
+
+/** Empties a directory of files that nobody uses any more, such as uploads of a dead daemon. */
+export function emptyDirectory(fileSystem: FileSystem, path: string): void {
+  for (const { name, kind } of fileSystem.readDirectory(path)) {
+    const entry = join(path, name);
+    try {
+      if (kind === "directory") {
+        emptyDirectory(fileSystem, entry);
+        fileSystem.removeDirectory(entry);
+      } else fileSystem.unlink(entry);
+    } catch (error) {
+      throw new LayerdError("io_error", `Cannot remove ${entry}: ${messageOf(error)}`, {}, error);
+    }
+  }
+}
