@@ -159,7 +159,6 @@ export function planRedo(commits: Iterable<LoggedCommit>, current: CurrentValue)
   const failed: RedoFailure[] = [];
   const edits = new Map<RepositoryId, Map<RefName, RefEdit>>();
   for (const commit of all) {
-    if (commit.failed.size > 0) continue;
     const parts = unfinishedParts(commit);
     if (parts.length === 0) continue;
     const conflicts: RefConflict[] = [];

@@ -14,6 +14,7 @@ import { type Lsn, type RepositoryId, toLsn, type TransactionId } from "../core/
 import type { LoggedRecord, LogRecord, WrittenObjects } from "../core/log_record.ts";
 import type { LoggedCommit } from "../core/recovery_plan.ts";
 import type { Ledger } from "../ledger/ledger.ts";
+import type { Clock } from "../system/clock.ts";
 import type { WriteAheadLog } from "../wal/write_ahead_log.ts";
 import type { RepositoryCatalog } from "./catalog.ts";
 import type { GroupCommitPipeline } from "./commit_pipeline.ts";
@@ -34,6 +35,8 @@ export interface CheckpointParts {
   readonly fencing: FencingTokens;
   /** Failed transactions that no operator has resolved, with their `failed` records. */
   readonly unresolved: () => readonly LoggedCommit[];
+  readonly clock: Clock;
+  readonly version: string;
   readonly afterBytes: number;
 }
 
@@ -118,7 +121,10 @@ export class Checkpointer {
     const below = (entry: LoggedRecord) => entry.lsn < redoLsn;
     const stalled = pipeline.stalled.commits().filter(below).flatMap(commitRecords);
     const prepared = pipeline.prepared.entries().filter(below).map((entry) => entry.record);
+    const { log, version } = this.#parts;
+    const startedAt = new Date(this.#parts.clock.now()).toISOString();
     return [
+      { kind: "incarnation", incarnation: log.incarnation, startedAt, version },
       { kind: "fencing_range", upTo: fencing.reserved },
       ...catalog.registrations(),
       ...prepared,

@@ -49,12 +49,17 @@ export class GroupCommitPipeline implements CommitPipeline {
   #fatal: unknown = null;
   readonly #freeAt = new Map<RepositoryId, number>();
   #idle: (() => void)[] = [];
+  /** Called after each group: the checkpointer looks whether the log has grown enough. */
+  afterGroup: () => void = () => {};
 
   constructor(parts: PipelineParts) {
     this.#parts = parts;
     const turn = <T>(work: () => Promise<T>) => this.turn(work);
     this.stalled = new StalledPublications(parts, turn);
-    this.prepared = new PreparedTransactions(parts);
+    this.prepared = new PreparedTransactions(
+      parts,
+      (commit) => this.stalled.noteContradicted(commit),
+    );
   }
 
   commit(request: CommitRequest): Promise<CommitOutcome> {
@@ -176,6 +181,7 @@ export class GroupCommitPipeline implements CommitPipeline {
       throw error;
     }
     this.#leaveGap(group, start);
+    this.afterGroup();
   }
 
   /** A stalled repository is passed by until its publication went through. */

@@ -4,10 +4,15 @@
  * (native deletion cannot remove a loose ref under our lock), and only commit or rollback
  * ends them. Everything here runs as a turn of the pipeline.
  */
-import { LayerdError } from "../core/errors.ts";
+import { invariant, LayerdError } from "../core/errors.ts";
 import type { RefConflict } from "../core/errors.ts";
 import type { Lsn, TransactionId } from "../core/ids.ts";
-import type { PreparedRecord } from "../core/recovery_plan.ts";
+import type {
+  CommitRecord,
+  FailedRecord,
+  LoggedCommit,
+  PreparedRecord,
+} from "../core/recovery_plan.ts";
 import type { TransactionDocument } from "../core/transaction_document.ts";
 import { Admission } from "./admission.ts";
 import {
@@ -34,8 +39,11 @@ export class PreparedTransactions {
   readonly #parts: CommitParts;
   readonly #entries = new Map<TransactionId, PreparedEntry>();
 
-  constructor(parts: CommitParts) {
+  readonly #noteContradicted: (commit: LoggedCommit) => void;
+
+  constructor(parts: CommitParts, noteContradicted: (commit: LoggedCommit) => void) {
     this.#parts = parts;
+    this.#noteContradicted = noteContradicted;
   }
 
   /** For a checkpoint: promises that are open. */
@@ -126,19 +134,29 @@ export class PreparedTransactions {
       ...failedDocument(request.transaction, "contradicted"),
       results: [],
     };
-    const [lsn] = await forceStubbornly(this.#parts, [
-      { kind: "commit", transaction: request.transaction, parts, idempotency },
-      ...parts.map(({ repositoryId }) => ({
-        kind: "failed" as const,
-        transactionId,
-        repositoryId,
-        reason: "A ref moved while the transaction was prepared",
-        conflicts,
-      })),
-    ]);
-    if (lsn !== undefined) {
-      this.#parts.ledger.record([{ lsn, transaction, idempotency: null }]);
-    }
+    const commit: CommitRecord = {
+      kind: "commit",
+      transaction: request.transaction,
+      parts,
+      idempotency,
+    };
+    const failures: FailedRecord[] = parts.map(({ repositoryId }) => ({
+      kind: "failed",
+      transactionId,
+      repositoryId,
+      reason: "A ref moved while the transaction was prepared",
+      conflicts,
+    }));
+    const [lsn] = await forceStubbornly(this.#parts, [commit, ...failures]);
+    invariant(lsn !== undefined, "the log gave a forced record no number");
+    this.#parts.ledger.record([{ lsn, transaction, idempotency: null }]);
+    this.#noteContradicted({
+      lsn,
+      record: commit,
+      applied: new Set(),
+      failed: new Map(failures.map((failure) => [failure.repositoryId, failure])),
+      resolved: false,
+    });
     for (const part of parts) this.#parts.catalog.quarantine(part.repositoryId, transactionId);
     this.#release(transactionId, record);
     const problem = { code: "git_error", detail: "A prepared ref was moved", conflicts };

@@ -126,26 +126,31 @@ async function restorePrepared(parts: RecoveryParts, digest: LogDigest): Promise
 
 async function redoCommits(parts: RecoveryParts, digest: LogDigest) {
   const commits = [...digest.commits.values()];
-  const open = commits.filter((commit) =>
-    commit.failed.size === 0 && unfinishedParts(commit).length > 0
+  const open = commits.filter((commit) => unfinishedParts(commit).length > 0);
+  const known = commits.filter((commit) =>
+    !commit.resolved && [...commit.failed.keys()].some((id) => parts.catalog.byId(id) !== null)
   );
-  const known = commits.filter((commit) => commit.failed.size > 0 && !commit.resolved);
   for (const commit of known) quarantineParts(parts, commit);
   if (open.length === 0) return { stalled: [], failed: known };
   const outcome = await redo(parts.commit, commits);
-  const failedNow = new Set(outcome.failed.map((failure) => failure.transactionId));
   const stalled = [];
   const failed = [...known];
   for (const commit of open) {
     const id = commit.record.transaction.id as TransactionId;
     const applied = new Set([...commit.applied, ...outcome.applied.get(id) ?? []]);
-    const after: LoggedCommit = { ...commit, applied };
-    if (failedNow.has(id)) failed.push(after);
+    const records = outcome.failed.get(id) ?? [];
+    const failedParts = new Map(records.map((record) => [record.repositoryId, record]));
+    const after: LoggedCommit = {
+      ...commit,
+      applied,
+      failed: new Map([...commit.failed, ...failedParts]),
+    };
+    if (records.length > 0) failed.push(after);
     else if (unfinishedParts(after).length > 0) {
       const error = stallReason(outcome.stalled, after);
       stalled.push({ commit: after, settled: parts.pipeline.stalled.adopt(after, error) });
     }
-    releaseParts(parts, commit, failedNow.has(id) ? null : applied);
+    releaseParts(parts, commit, after);
   }
   return { stalled, failed };
 }
@@ -170,16 +175,13 @@ function stallReason(
   });
 }
 
-/** Gives back the ref locks of parts that are over; `applied` null: of all parts. */
-function releaseParts(
-  parts: RecoveryParts,
-  commit: LoggedCommit,
-  applied: ReadonlySet<RepositoryId> | null,
-): void {
-  for (const part of unfinishedParts(commit)) {
-    if (applied !== null && !applied.has(part.repositoryId)) continue;
+/** Gives back the ref locks of parts that were open before and are over now. */
+function releaseParts(parts: RecoveryParts, before: LoggedCommit, after: LoggedCommit): void {
+  const open = new Set(unfinishedParts(after));
+  for (const part of unfinishedParts(before)) {
+    if (open.has(part)) continue;
     const repository = parts.catalog.byId(part.repositoryId);
-    const owner = commit.record.transaction.id as TransactionId;
+    const owner = before.record.transaction.id as TransactionId;
     if (repository) parts.commit.held.release(repository, refsOf(part), owner);
   }
 }

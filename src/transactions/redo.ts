@@ -12,7 +12,6 @@ import {
   type FailedRecord,
   type LoggedCommit,
   planRedo,
-  type RedoFailure,
   type RedoPlan,
   unfinishedParts,
 } from "../core/recovery_plan.ts";
@@ -25,7 +24,8 @@ import { lockRefusal, repositoryError } from "./repository_errors.ts";
 export interface RedoOutcome {
   /** Parts that are applied now, by transaction. */
   readonly applied: ReadonlyMap<TransactionId, readonly RepositoryId[]>;
-  readonly failed: readonly RedoFailure[];
+  /** The `failed` records of contradicted transactions; they are forced. */
+  readonly failed: ReadonlyMap<TransactionId, readonly FailedRecord[]>;
   /** Repositories that could not be published now, and why. */
   readonly stalled: ReadonlyMap<RepositoryId, LayerdError>;
 }
@@ -63,7 +63,7 @@ export async function redo(
     if (records.length + failures.length > 0) {
       await forceStubbornly(parts, [...records, ...failures]);
     }
-    return { applied, failed: plan.failed, stalled };
+    return { applied, failed: Map.groupBy(failures, (record) => record.transactionId), stalled };
   } finally {
     for (const lane of lanes.values()) lane.repository.publisher.unlockPackedRefs();
   }

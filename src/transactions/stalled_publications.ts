@@ -5,10 +5,10 @@
  */
 import type { LayerdError } from "../core/errors.ts";
 import type { RepositoryId, TransactionId } from "../core/ids.ts";
-import type { LoggedCommit, RedoFailure } from "../core/recovery_plan.ts";
+import { type FailedRecord, type LoggedCommit, unfinishedParts } from "../core/recovery_plan.ts";
 import type { TransactionDocument } from "../core/transaction_document.ts";
 import type { Random } from "../system/random.ts";
-import { type CommitParts, refsOf, type Verdict } from "./group_member.ts";
+import { type CommitParts, forceStubbornly, refsOf, type Verdict } from "./group_member.ts";
 import type { CommitOutcome, CommitRequest, SettledOutcome } from "./pipeline.ts";
 import { redo } from "./redo.ts";
 
@@ -29,6 +29,7 @@ export class StalledPublications {
   readonly #turn: Turn;
   readonly #stalled = new Map<TransactionId, Stalled>();
   readonly #reasons = new Map<RepositoryId, LayerdError>();
+  readonly #failed: LoggedCommit[] = [];
   #retryMs = RETRY_MS_MIN;
   #timer: { cancel(): void } | null = null;
   #stopped = false;
@@ -75,9 +76,7 @@ export class StalledPublications {
     const { promise, resolve } = Promise.withResolvers<SettledOutcome>();
     const id = commit.record.transaction.id as TransactionId;
     this.#stalled.set(id, { commit, settled: promise, settle: resolve });
-    for (const part of commit.record.parts) {
-      if (!commit.applied.has(part.repositoryId)) this.#reasons.set(part.repositoryId, error);
-    }
+    for (const part of unfinishedParts(commit)) this.#reasons.set(part.repositoryId, error);
     this.#schedule();
     return promise;
   }
@@ -92,10 +91,31 @@ export class StalledPublications {
     return this.#turn(() => this.#attempt());
   }
 
-  /** Gives up on a repository that an operator abandons; its parts were logged as failed. */
-  abandon(failures: readonly RedoFailure[]): void {
-    for (const { transactionId } of failures) this.#fail(transactionId, "abandoned");
+  /** Gives up on a repository that an operator abandons: what it lacks is logged as failed. */
+  async abandon(id: RepositoryId): Promise<void> {
+    const left = [...this.#stalled.values()].filter(({ commit }) =>
+      unfinishedParts(commit).some((part) => part.repositoryId === id)
+    );
+    const records: FailedRecord[] = left.map(({ commit }) => ({
+      kind: "failed",
+      transactionId: commit.record.transaction.id as TransactionId,
+      repositoryId: id,
+      reason: "The repository was removed before the publication went through",
+      conflicts: [],
+    }));
+    await forceStubbornly(this.#parts, records);
+    for (const stalled of left) this.#noteFailed(stalled, records, "abandoned");
     this.#refreshReasons(new Map());
+  }
+
+  /** Contradicted transactions of this process: a checkpoint keeps them for an operator. */
+  failed(): readonly LoggedCommit[] {
+    return this.#failed;
+  }
+
+  /** Notes a contradiction that was met elsewhere (a prepared transaction's commit). */
+  noteContradicted(commit: LoggedCommit): void {
+    this.#failed.push(commit);
   }
 
   #schedule(): void {
@@ -113,7 +133,10 @@ export class StalledPublications {
   async #attempt(): Promise<void> {
     const outcome = await redo(this.#parts, this.commits());
     for (const [id, repositories] of outcome.applied) this.#noteApplied(id, repositories);
-    for (const failure of outcome.failed) this.#fail(failure.transactionId, "contradicted");
+    for (const [id, records] of outcome.failed) {
+      const stalled = this.#stalled.get(id);
+      if (stalled) this.#noteFailed(stalled, records, "contradicted");
+    }
     this.#refreshReasons(outcome.stalled);
     if (this.#stalled.size === 0) this.#retryMs = RETRY_MS_MIN;
   }
@@ -122,29 +145,41 @@ export class StalledPublications {
     const stalled = this.#stalled.get(id);
     if (!stalled) return;
     const { commit } = stalled;
-    for (const part of commit.record.parts) {
-      if (repositories.includes(part.repositoryId)) this.#release(id, part.repositoryId, commit);
-    }
     stalled.commit = { ...commit, applied: new Set([...commit.applied, ...repositories]) };
-    if (stalled.commit.applied.size < commit.record.parts.length) return;
-    const { transaction, idempotency } = commit.record;
-    this.#parts.ledger.record([{ lsn: commit.lsn, transaction, idempotency }]);
-    this.#stalled.delete(id);
-    stalled.settle({ kind: "committed", transaction });
+    for (const repositoryId of repositories) this.#release(id, repositoryId, commit);
+    this.#settleIfOver(stalled, "abandoned");
   }
 
-  #fail(id: TransactionId, reason: "contradicted" | "abandoned"): void {
-    const stalled = this.#stalled.get(id);
-    if (!stalled) return;
+  #noteFailed(
+    stalled: Stalled,
+    records: readonly FailedRecord[],
+    reason: "contradicted" | "abandoned",
+  ): void {
     const { commit } = stalled;
-    for (const part of commit.record.parts) {
-      if (!commit.applied.has(part.repositoryId)) this.#release(id, part.repositoryId, commit);
+    const id = commit.record.transaction.id as TransactionId;
+    const own = records.filter((record) => record.transactionId === id);
+    const failed = new Map(own.map((record) => [record.repositoryId, record]));
+    stalled.commit = { ...commit, failed: new Map([...commit.failed, ...failed]) };
+    for (const repositoryId of failed.keys()) this.#release(id, repositoryId, commit);
+    if (reason === "contradicted") this.#failed.push(stalled.commit);
+    this.#settleIfOver(stalled, reason);
+  }
+
+  #settleIfOver(stalled: Stalled, reason: "contradicted" | "abandoned"): void {
+    const { commit, settle } = stalled;
+    if (unfinishedParts(commit).length > 0) return;
+    this.#stalled.delete(commit.record.transaction.id as TransactionId);
+    if (commit.failed.size === 0) {
+      const { transaction, idempotency } = commit.record;
+      this.#parts.ledger.record([{ lsn: commit.lsn, transaction, idempotency }]);
+      settle({ kind: "committed", transaction });
+      return;
     }
     const transaction = failedDocument(commit.record.transaction, reason);
+    // The failure is younger than the commit record, and so must its row be.
     const lsn = this.#parts.log.status().lastLsn;
     this.#parts.ledger.record([{ lsn, transaction, idempotency: null }]);
-    this.#stalled.delete(id);
-    stalled.settle({ kind: "failed", transaction });
+    settle({ kind: "failed", transaction });
   }
 
   #release(id: TransactionId, repositoryId: RepositoryId, commit: LoggedCommit): void {
