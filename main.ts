@@ -1,0 +1,42 @@
+/**
+ * Composition root: the real parts are wired here and nowhere else. The daemon's rooms are
+ * loaded by `serve` alone, so that a client command starts without them.
+ */
+import type { CliHost, ServeOptions } from "./src/cli/host.ts";
+import { runCli } from "./src/cli/run.ts";
+import config from "./deno.json" with { type: "json" };
+
+function serve(_options: ServeOptions): Promise<number> {
+  throw new Error("The daemon is not wired yet");
+}
+
+/** Writes all of it; a reader that went away (`layerd events | head`) ends the command. */
+function writeAll(
+  stream: { writeSync(bytes: Uint8Array): number },
+  bytes: Uint8Array,
+): void {
+  let rest = bytes;
+  try {
+    while (rest.length > 0) rest = rest.subarray(stream.writeSync(rest));
+  } catch (error) {
+    if (error instanceof Deno.errors.BrokenPipe) Deno.exit(0);
+    throw error;
+  }
+}
+
+const host: CliHost = {
+  serve,
+  env: (name) => Deno.env.get(name),
+  cwd: Deno.cwd(),
+  uid: Deno.uid(),
+  launcher: `${import.meta.dirname}/scripts/layerd`,
+  processAlive: `${import.meta.dirname}/scripts/process_alive`,
+  version: config.version,
+  readFile: (path) => Deno.readFile(path),
+  readStdin: async () => new Uint8Array(await new Response(Deno.stdin.readable).arrayBuffer()),
+  stdinIsTerminal: Deno.stdin.isTerminal(),
+  stdout: (bytes) => writeAll(Deno.stdout, bytes),
+  stderr: (bytes) => writeAll(Deno.stderr, bytes),
+};
+
+if (import.meta.main) Deno.exit(await runCli(Deno.args, host));

@@ -1,0 +1,79 @@
+/**
+ * The daemon in the background. The launcher's pid is the daemon's (it ends by exec), so
+ * the child that `start` made is the one that must answer at the socket.
+ */
+import { DaemonUnreachable, type LayerdClient, LayerdProblem } from "../client/client.ts";
+import { AnsweredNo } from "./exit_codes.ts";
+import type { CliHost, ServeOptions } from "./host.ts";
+
+const POLL_MS = 20;
+/** Recovery of a long log takes its time; a daemon that needs longer is still left running. */
+const READY_POLLS_MAX = 3_000;
+/** The drain's ten seconds, and as much again for a slow disk. */
+const END_POLLS_MAX = 1_000;
+const LOG_LINES_SHOWN = 5;
+
+/** Starts the launcher in a session of its own; answers its pid once it is ready. */
+export async function startInBackground(
+  host: CliHost,
+  client: LayerdClient,
+  serve: ServeOptions,
+  log: string,
+): Promise<number> {
+  const child = new Deno.Command(host.launcher, {
+    args: [
+      "serve",
+      "--socket",
+      serve.socket,
+      "--state-dir",
+      serve.stateDir,
+      ...serve.repositories.flatMap((r) => ["--repository", `${r.name}=${r.path}`]),
+      ...serve.allowParticipants.flatMap((p) => ["--allow-participant", p]),
+    ],
+    cwd: "/",
+    env: { LAYERD_LOG_FILE: log },
+    stdin: "null",
+    stdout: "null",
+    stderr: "null",
+    detached: true,
+  }).spawn();
+  child.unref();
+  const ended = child.status.then(({ code }) => ({ code }));
+  for (let poll = 0; poll < READY_POLLS_MAX; poll++) {
+    const end = await Promise.race([ended, pause()]);
+    if (end !== null) throw new AnsweredNo(await whyItEnded(host, log, end.code));
+    if (await isReady(client)) return child.pid;
+  }
+  throw new AnsweredNo(`Process ${child.pid} is not ready yet; it goes on, see ${log}`);
+}
+
+/** Answers when the process is gone. */
+export async function waitForEnd(host: CliHost, pid: number): Promise<void> {
+  for (let poll = 0; poll < END_POLLS_MAX; poll++) {
+    const { success } = await new Deno.Command(host.processAlive, { args: [String(pid)] }).output();
+    if (!success) return;
+    await pause();
+  }
+  throw new AnsweredNo(`Process ${pid} was told to end and has not yet`);
+}
+
+async function isReady(client: LayerdClient): Promise<boolean> {
+  try {
+    await client.ready();
+    return true;
+  } catch (error) {
+    if (error instanceof DaemonUnreachable && !error.permissionDenied) return false;
+    if (error instanceof LayerdProblem && error.code === "recovering") return false;
+    throw error;
+  }
+}
+
+async function whyItEnded(host: CliHost, log: string, code: number): Promise<string> {
+  const text = new TextDecoder().decode(await host.readFile(log));
+  const last = text.trimEnd().split("\n").slice(-LOG_LINES_SHOWN).join("\n  ");
+  return `The daemon ended with exit code ${code}; ${log} says last:\n  ${last}`;
+}
+
+function pause(): Promise<null> {
+  return new Promise((resolve) => setTimeout(() => resolve(null), POLL_MS));
+}

@@ -1,0 +1,145 @@
+/** `serve`, `start`, `stop`, `status` and `get-socket`: the daemon as a process. */
+import type { Command } from "commander";
+import { isAbsolute, resolve } from "@std/path";
+import { DaemonUnreachable, LayerdClient } from "../client/client.ts";
+import { startInBackground, waitForEnd } from "./background.ts";
+import { clientCommand, type ClientOptions, outputFor, withSession } from "./client_command.ts";
+import { AnsweredNo, UsageError } from "./exit_codes.ts";
+import type { CliHost, ServeOptions } from "./host.ts";
+import { logFile, socketPath, stateDirectory } from "./locations.ts";
+
+interface ServeArguments {
+  readonly socket?: string;
+  readonly stateDir?: string;
+  readonly repository: readonly string[];
+  readonly allowParticipant: readonly string[];
+}
+
+/** Takes the exit code of `serve`: it is not an error, and not always 0. */
+export function addDaemonCommands(
+  program: Command,
+  host: CliHost,
+  exitWith: (code: number) => void,
+): void {
+  withServeOptions(program.command("serve"))
+    .description("run the daemon in the foreground")
+    .action(async (options: ServeArguments) => {
+      exitWith(await host.serve(serveOptions(host, options)));
+    });
+
+  addStart(program, host);
+  addStop(program, host);
+  addStatus(program, host);
+
+  clientCommand(program, "get-socket")
+    .description("print the path of the socket")
+    .action((options: ClientOptions) => {
+      const socket = socketPath(options.socket, host);
+      outputFor(host, options).answer({ socket }, [socket]);
+    });
+}
+
+function withServeOptions(command: Command): Command {
+  const collect = (value: string, all: readonly string[]) => [...all, value];
+  return command
+    .option("--socket <path>", "socket to listen on")
+    .option("--state-dir <dir>", "where the log and the ledger are")
+    .option("--repository <name=path>", "repository to serve; repeatable", collect, [])
+    .option(
+      "--allow-participant <host:port>",
+      "service that transactions may reach; repeatable",
+      collect,
+      [],
+    );
+}
+
+function serveOptions(host: CliHost, options: ServeArguments): ServeOptions {
+  return {
+    socket: socketPath(options.socket, host),
+    stateDir: stateDirectory(options.stateDir, host),
+    repositories: options.repository.map((text) => parseRepository(text, host.cwd)),
+    allowParticipants: options.allowParticipant,
+  };
+}
+
+function parseRepository(text: string, cwd: string): { name: string; path: string } {
+  const equals = text.indexOf("=");
+  if (equals < 1 || equals === text.length - 1) {
+    throw new UsageError(`--repository must look like NAME=PATH, not '${text}'`);
+  }
+  const path = text.slice(equals + 1);
+  return { name: text.slice(0, equals), path: isAbsolute(path) ? path : resolve(cwd, path) };
+}
+
+function addStart(program: Command, host: CliHost): void {
+  withServeOptions(program.command("start"))
+    .description("run the daemon in the background")
+    .option("--json", "answer in JSON")
+    .action(async (options: ServeArguments & ClientOptions) => {
+      const serve = serveOptions(host, options);
+      const output = outputFor(host, options);
+      const log = logFile(serve.stateDir);
+      const client = new LayerdClient({ socketPath: serve.socket });
+      try {
+        const running = await pidIfRunning(client);
+        const pid = running ?? await startInBackground(host, client, serve, log);
+        output.answer({ pid, socket: serve.socket, log }, [String(pid)]);
+        if (running !== null) output.note(`Already running at ${serve.socket}`);
+        else output.note(`Serving at ${serve.socket}; logs to ${log}`);
+      } finally {
+        client.close();
+      }
+    });
+}
+
+function addStop(program: Command, host: CliHost): void {
+  clientCommand(program, "stop")
+    .description("let the daemon drain and end, and wait for that")
+    .action((options: ClientOptions) =>
+      withSession(host, options, async ({ client, output }) => {
+        const pid = await pidIfRunning(client);
+        if (pid === null) throw notRunning(host, options);
+        await client.shutdown();
+        client.close();
+        output.note(`Waiting for ${pid} to drain and end`);
+        await waitForEnd(host, pid);
+        output.answer({ pid, stopped: true }, []);
+        output.note("Stopped");
+      })
+    );
+}
+
+function addStatus(program: Command, host: CliHost): void {
+  clientCommand(program, "status")
+    .description("say whether the daemon runs; exit code 1 if not")
+    .action((options: ClientOptions) =>
+      withSession(host, options, async ({ client, output }) => {
+        const socket = socketPath(options.socket, host);
+        if (await pidIfRunning(client) === null) {
+          if (options.json === true) output.answer({ running: false, socket }, []);
+          throw notRunning(host, options);
+        }
+        const health = await client.health();
+        output.answer({ running: true, socket, ...health }, [
+          `running\tpid ${health.pid}, layerd ${health.version}, ${health.status}`,
+          `socket\t${socket}`,
+        ]);
+      })
+    );
+}
+
+function notRunning(host: CliHost, options: ClientOptions): AnsweredNo {
+  return new AnsweredNo(
+    `No daemon runs at ${socketPath(options.socket, host)}: \`layerd start\` starts one`,
+  );
+}
+
+/** The daemon's pid, or null where none answers. Any other trouble is thrown. */
+async function pidIfRunning(client: LayerdClient): Promise<number | null> {
+  try {
+    return (await client.health()).pid;
+  } catch (error) {
+    if (error instanceof DaemonUnreachable && !error.permissionDenied) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,30 @@
+/** What the command line needs of the process that it runs in; `main.ts` gives the real one. */
+
+/** Options of `serve`, complete: paths are absolute, defaults are worked out. */
+export interface ServeOptions {
+  readonly socket: string;
+  readonly stateDir: string;
+  readonly repositories: readonly { readonly name: string; readonly path: string }[];
+  /** `HOST:PORT` each. */
+  readonly allowParticipants: readonly string[];
+}
+
+export interface CliHost {
+  /** Runs the daemon to its end; answers the exit code. */
+  serve(options: ServeOptions): Promise<number>;
+  env(name: string): string | undefined;
+  readonly cwd: string;
+  /** User id, or null where the system has none. */
+  readonly uid: number | null;
+  /** `scripts/layerd`, absolute: `start` runs it. */
+  readonly launcher: string;
+  /** `scripts/process_alive`, absolute: `stop` asks it. */
+  readonly processAlive: string;
+  readonly version: string;
+  readFile(path: string): Promise<Uint8Array>;
+  readStdin(): Promise<Uint8Array>;
+  /** Whether standard input is a terminal: then nobody is piping content in. */
+  readonly stdinIsTerminal: boolean;
+  stdout(bytes: Uint8Array): void;
+  stderr(bytes: Uint8Array): void;
+}

@@ -1,0 +1,77 @@
+/** Data goes to standard output, everything meant for a person to standard error. */
+import type { CliHost } from "./host.ts";
+import { LayerdProblem } from "../client/client.ts";
+
+export class Output {
+  readonly #host: CliHost;
+  readonly #json: boolean;
+  readonly #encoder = new TextEncoder();
+
+  constructor(host: CliHost, format: "json" | "text") {
+    this.#host = host;
+    this.#json = format === "json";
+  }
+
+  /** The command's answer: as one JSON document with `--json`, else as lines of text. */
+  answer(json: unknown, lines: readonly string[]): void {
+    this.#print(this.#json ? [JSON.stringify(json, null, 2)] : lines);
+  }
+
+  /** One item of a stream: a JSON document a line with `--json`. */
+  item(json: unknown, line: string): void {
+    this.#print([this.#json ? JSON.stringify(json) : line]);
+  }
+
+  bytes(bytes: Uint8Array): void {
+    this.#host.stdout(bytes);
+  }
+
+  /** Progress, and what to do next. */
+  note(text: string): void {
+    this.#host.stderr(this.#encoder.encode(`${text}\n`));
+  }
+
+  /** Why the command failed: the problem document with `--json`, where there is one. */
+  failure(error: unknown): void {
+    if (this.#json && error instanceof LayerdProblem) {
+      this.note(JSON.stringify(error.problem, null, 2));
+      return;
+    }
+    for (const line of describe(error)) this.note(line);
+  }
+
+  #print(lines: readonly string[]): void {
+    if (lines.length > 0) this.#host.stdout(this.#encoder.encode(lines.join("\n") + "\n"));
+  }
+}
+
+function describe(error: unknown): string[] {
+  const message = error instanceof Error ? error.message : String(error);
+  if (!(error instanceof LayerdProblem)) return [`layerd: ${message}`];
+  const { problem } = error;
+  const lines = [`layerd: ${problem.code}: ${message}`];
+  for (const conflict of problem.conflicts ?? []) {
+    lines.push(
+      `  ${conflict.repository} ${conflict.ref}: expected ${conflict.expected ?? "nothing"}, ` +
+        `found ${conflict.actual ?? "nothing"}`,
+    );
+  }
+  for (const holder of problem.holders ?? []) {
+    lines.push(`  held ${holder.mode} by ${holder.transaction_id} since ${holder.since}`);
+  }
+  const next = NEXT_STEPS[problem.code];
+  if (next !== undefined) lines.push(`  ${next}`);
+  return lines;
+}
+
+/** What a person does about a refusal, where that is always the same. */
+const NEXT_STEPS: Partial<Record<string, string>> = {
+  write_conflict: "The transaction is rolled back: begin again, look at the new state, repeat",
+  deadlock: "The transaction is rolled back: run it again",
+  lease_expired: "The transaction is rolled back: begin again (--lease-ms gives it more time)",
+  lock_timeout: "The transaction is still open: try again, or `layerd rollback`",
+  repository_locked: "The transaction is still open: try again when the other git process is done",
+  no_space: "The transaction is still open: make space and try again",
+  repository_not_found: "`layerd repo list` names the repositories",
+  layer_not_found: "`layerd layer list` names the layers",
+};

@@ -1,0 +1,54 @@
+/**
+ * The `layerd` command. `runCli` never throws and never exits the process: it answers the
+ * exit code (API section 7), so that tests run it as main.ts does.
+ */
+import { Command, CommanderError } from "commander";
+import { addDaemonCommands } from "./daemon_commands.ts";
+import { EXIT, exitCodeOf } from "./exit_codes.ts";
+import { addFileCommands } from "./file_commands.ts";
+import type { CliHost } from "./host.ts";
+import { outputFor } from "./client_command.ts";
+import { addLayerCommands, addRepositoryCommands } from "./repository_commands.ts";
+import { addTransactionCommands } from "./transaction_commands.ts";
+import { addWatchingCommands } from "./watching_commands.ts";
+
+export async function runCli(argv: readonly string[], host: CliHost): Promise<number> {
+  let exitCode: number = EXIT.done;
+  const program = buildProgram(host, (code) => exitCode = code);
+  try {
+    await program.parseAsync([...argv], { from: "user" });
+    return exitCode;
+  } catch (error) {
+    // Commander has said what is wrong; --help and --version end here too.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
+    outputFor(host, { json: argv.includes("--json") }).failure(error);
+    return exitCodeOf(error);
+  }
+}
+
+function buildProgram(host: CliHost, exitWith: (code: number) => void): Command {
+  const encoder = new TextEncoder();
+  const program = new Command("layerd")
+    .description("ACID transactions over the layers of Git repositories")
+    .version(host.version)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => host.stdout(encoder.encode(text)),
+      writeErr: (text) => host.stderr(encoder.encode(text)),
+    })
+    .addHelpText(
+      "after",
+      "\nA first transaction:\n" +
+        "  layerd start --repository app=/path/to/repository\n" +
+        "  export LAYERD_TRANSACTION=$(layerd begin -m 'first')\n" +
+        "  echo hello | layerd put -r app team/base greeting.txt\n" +
+        "  layerd commit",
+    );
+  addDaemonCommands(program, host, exitWith);
+  addRepositoryCommands(program, host);
+  addLayerCommands(program, host);
+  addTransactionCommands(program, host);
+  addFileCommands(program, host);
+  addWatchingCommands(program, host);
+  return program;
+}
