@@ -56,17 +56,16 @@ export interface ServeOptions {
   readonly environment?: Readonly<Record<string, string>>;
 }
 
-/** How `serve` is run: Deno directly, with what scripts/layerd would pass. */
-export async function serveCommand(home: DaemonHome, options: ServeOptions): Promise<string[]> {
-  const repositories = Object.entries(options.repositories ?? {});
-  const serve = ["--socket", home.socket, "--state-dir", home.stateDirectory];
-  for (const [name, path] of repositories) serve.push("--repository", `${name}=${path}`);
-  return ["run", ...(await permissions(home)), `${ROOT}/main.ts`, "serve", ...serve];
-}
+/** The launcher ends by exec'ing Deno, so the pid of what is spawned is the daemon's. */
+const LAUNCHER = `${ROOT}/scripts/layerd`;
 
-// deno-lint-ignore require-await
-async function permissions(_home: DaemonHome): Promise<string[]> {
-  return ["--no-prompt", "-A"];
+/** Arguments of the launcher for a daemon that lives in this home. */
+export function serveArguments(home: DaemonHome, options: ServeOptions): string[] {
+  const serve = ["serve", "--socket", home.socket, "--state-dir", home.stateDirectory];
+  for (const [name, path] of Object.entries(options.repositories ?? {})) {
+    serve.push("--repository", `${name}=${path}`);
+  }
+  return serve;
 }
 
 /** A daemon that said that it is ready. */
@@ -100,8 +99,8 @@ export class Daemon {
   /** Starts a daemon and waits for its ready line; {@link DaemonRefused} where it ends first. */
   static async start(home: DaemonHome, options: ServeOptions = {}): Promise<Daemon> {
     const startedAt = performance.now();
-    const process = new Deno.Command(Deno.execPath(), {
-      args: await serveCommand(home, options),
+    const process = new Deno.Command(LAUNCHER, {
+      args: serveArguments(home, options),
       env: { ...GIT_ENVIRONMENT, HOME: home.directory, ...options.environment },
       stdin: "null",
       stdout: "piped",

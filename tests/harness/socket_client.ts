@@ -235,6 +235,13 @@ export class SocketClient {
     }
   }
 
+  /** Sends a request on a connection of its own and closes that without reading the reply. */
+  async sendAndLeave(method: string, path: string, body?: unknown): Promise<void> {
+    const connection = await Connection.open(this.#path);
+    await connection.send(encodeRequest(method, path, body));
+    connection.close();
+  }
+
   /** Closes idle connections; for after a restart of the daemon, and at the end. */
   close(): void {
     for (const connection of this.#idle) connection.close();

@@ -1,0 +1,123 @@
+/**
+ * Native readers beside layerd's writers: one `git for-each-ref` over one pattern sees a
+ * transaction whole or not at all, however many layers it moves, while one-layer transactions
+ * and native writers move other refs of the same repository.
+ */
+import { assert, assertEquals } from "@std/assert";
+import { type Body, create, put } from "../harness/api.ts";
+import { git } from "../harness/git.ts";
+import { report, scaled, withSeed } from "../harness/scale.ts";
+import { type Registered, scenario, type Scene } from "../harness/scene.ts";
+import { NativeGit } from "../soak/native_git.ts";
+
+const READS = scaled({ reduced: 120, full: 1_000 });
+const LAYERS = 200;
+const PATTERN = "refs/layers/wide/";
+const GENERATIONS_SEEN_MIN = 3;
+
+scenario("git for-each-ref sees a 200-layer transaction whole or not at all", async (scene) => {
+  await withSeed(async (seed) => {
+    const repository = await scene.repository();
+    const writer = new WideWriter(scene, repository.name);
+    await writer.create();
+    const native = new NativeGit(repository.path, seed, null);
+    const busy = new AbortController();
+    const wide = repeatUntil(busy.signal, () => writer.next());
+    const narrow = writeNarrow(scene, repository, busy.signal);
+    native.start();
+    let readings: ReadonlySet<string>[];
+    try {
+      readings = await readMany(repository.path);
+    } finally {
+      busy.abort();
+      await native.stop();
+      await Promise.all([wide, narrow]);
+    }
+    const mixtures = readings.filter((commits) => writer.generationsOf(commits).size !== 1);
+    const seen = new Set(readings.flatMap((commits) => [...writer.generationsOf(commits)]));
+    report(
+      `readers: seed ${seed}, ${readings.length} reads, ${mixtures.length} mixtures, ` +
+        `${seen.size} generations seen of ${writer.generation}, native git: ${native.done} done, ` +
+        `${native.lost} lost`,
+    );
+    assertEquals(mixtures.length, 0);
+    assert(seen.size >= GENERATIONS_SEEN_MIN, `Only ${seen.size} generations were seen`);
+    assertEquals(native.complaints, []);
+  });
+});
+
+/** Moves all wide layers again and again, and remembers which commit is of which generation. */
+class WideWriter {
+  readonly #scene: Scene;
+  readonly #repository: string;
+  readonly #generationOf = new Map<string, number>();
+  generation = 0;
+
+  constructor(scene: Scene, repository: string) {
+    this.#scene = scene;
+    this.#repository = repository;
+  }
+
+  async create(): Promise<void> {
+    await this.#apply(layerNames().map((layer) => create(this.#repository, layer)));
+  }
+
+  async next(): Promise<void> {
+    await this.#apply([]);
+  }
+
+  /** Generations that the commits belong to; an unknown commit is a generation of its own. */
+  generationsOf(commits: ReadonlySet<string>): Set<number> {
+    return new Set([...commits].map((commit) => this.#generationOf.get(commit) ?? -1));
+  }
+
+  async #apply(before: readonly Body[]): Promise<void> {
+    const generation = this.generation + 1;
+    const puts = layerNames().map((layer) =>
+      put(this.#repository, layer, "generation", String(generation))
+    );
+    const { results } = await this.#scene.api.apply([...before, ...puts], {
+      lock_timeout_ms: 30_000,
+    });
+    assertEquals(results.length, LAYERS);
+    for (const { new: commit } of results) {
+      if (commit !== null) this.#generationOf.set(commit, generation);
+    }
+    this.generation = generation;
+  }
+}
+
+function layerNames(): string[] {
+  return Array.from({ length: LAYERS }, (_, index) => `wide/l${index}`);
+}
+
+/** One-layer transactions on a layer outside the pattern. */
+async function writeNarrow(
+  scene: Scene,
+  repository: Registered,
+  signal: AbortSignal,
+): Promise<void> {
+  const { name } = repository;
+  let count = 0;
+  await scene.api.apply([create(name, "narrow"), put(name, "narrow", "count", "0")]);
+  await repeatUntil(signal, async () => {
+    await scene.api.apply([put(name, "narrow", "count", String(++count))], {
+      lock_timeout_ms: 30_000,
+    });
+  });
+}
+
+async function repeatUntil(signal: AbortSignal, step: () => Promise<void>): Promise<void> {
+  while (!signal.aborted) await step();
+}
+
+async function readMany(repository: string): Promise<Set<string>[]> {
+  const readings: Set<string>[] = [];
+  for (let read = 0; read < READS; read++) {
+    const output = await git(repository, ["for-each-ref", "--format=%(objectname)", PATTERN]);
+    const commits = output.split("\n");
+    assertEquals(commits.length, LAYERS);
+    readings.push(new Set(commits));
+  }
+  return readings;
+}
