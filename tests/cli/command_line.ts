@@ -1,0 +1,52 @@
+/** The command run inside the test's process, with everything that it prints kept. */
+import type { CliHost, ServeOptions } from "../../src/cli/host.ts";
+import { runCli } from "../../src/cli/run.ts";
+
+export interface CliRun {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** What `serve` was started with, where it was. */
+  readonly served: ServeOptions | null;
+}
+
+export interface CliSetting {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  readonly stdin?: string;
+  readonly files?: Readonly<Record<string, string>>;
+}
+
+export async function runCommand(
+  argv: readonly string[],
+  setting: CliSetting = {},
+): Promise<CliRun> {
+  const encoder = new TextEncoder();
+  const printed = { stdout: "", stderr: "" };
+  const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  let served: ServeOptions | null = null;
+  const host: CliHost = {
+    serve: (options) => {
+      served = options;
+      return Promise.resolve(0);
+    },
+    env: (name) => setting.env?.[name],
+    cwd: setting.cwd ?? "/home/ann/project",
+    uid: 1000,
+    launcher: "/nowhere/layerd",
+    processAlive: "/nowhere/process_alive",
+    version: "9.9.9",
+    readFile: (path) => {
+      const text = setting.files?.[path];
+      return text === undefined
+        ? Promise.reject(new Error(`No such file: ${path}`))
+        : Promise.resolve(encoder.encode(text));
+    },
+    readStdin: () => Promise.resolve(encoder.encode(setting.stdin ?? "")),
+    stdinIsTerminal: setting.stdin === undefined,
+    stdout: (bytes) => printed.stdout += decode(bytes),
+    stderr: (bytes) => printed.stderr += decode(bytes),
+  };
+  const code = await runCli(argv, host);
+  return { code, ...printed, served };
+}
