@@ -44,6 +44,35 @@ for (const [name, bytes] of Object.entries(GARBAGE)) {
   });
 }
 
+test("an odd Host header or none is no error of the daemon's", async (scene) => {
+  const hosts = ["[", "a b", "%zz", "a:99999", "", "ü", "a/b?c#d", "@", "..", "x".repeat(5_000)];
+  const requests = hosts.map((host) => `GET /v1/health HTTP/1.1\r\nhost: ${host}\r\n\r\n`);
+  for (const request of [...requests, "GET /v1/health HTTP/1.0\r\n\r\n"]) {
+    const reply = await exchange(scene, request);
+    if (reply !== null) assert(reply.status < 500, `${request}: ${reply.status} ${reply.text}`);
+  }
+});
+
+test("odd request targets are not found, not errors of the daemon's", async (scene) => {
+  const targets = [
+    "//",
+    "//v1/health",
+    "/v1//health",
+    "/%",
+    "/%zz",
+    "/v1/%ff",
+    "/ü",
+    "/?",
+    "/v1/../v1",
+  ];
+  for (const target of [...targets, "http://evil/v1/nope", "/v1/transactions/%zz"]) {
+    const reply = await exchange(scene, `GET ${target} HTTP/1.1\r\nhost: layerd\r\n\r\n`);
+    if (reply !== null) {
+      assert(reply.status >= 400 && reply.status < 500, `${target}: ${reply.status} ${reply.text}`);
+    }
+  }
+});
+
 test("daemon answers a request before pipelined garbage", async (scene) => {
   const connection = await Connection.open(scene.home.socket);
   try {
@@ -79,7 +108,8 @@ test("a body that ends early is no request", async (scene) => {
         "content-length: 100\r\n\r\n{}",
     );
     await connection.halfClose();
-    await connection.readToEnd();
+    const reply = await answer(connection);
+    if (reply !== null) assert(reply.status >= 400 && reply.status < 500, reply.text);
   } finally {
     connection.close();
   }
