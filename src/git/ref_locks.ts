@@ -19,19 +19,13 @@ import { REFS_PER_TRANSACTION_MAX } from "../core/limits.ts";
 import type { Clock } from "../system/clock.ts";
 import { errorCode, type FileSystem, FileSystemError } from "../system/file_system.ts";
 import type { LooseRefs } from "./loose_refs.ts";
+import type { OwnerFile } from "./owner.ts";
 import { compareRefNames, validRefName } from "./packed_refs.ts";
 import type { RefFiles } from "./ref_files.ts";
 import type { LockOutcome } from "./repository.ts";
 
 const LOCK_TRIES = 3;
 const logger = getLogger(["layerd", "git"]);
-
-/** The owner file that every lock is a link to. */
-export interface OwnerFile {
-  readonly path: string;
-  readonly device: number;
-  readonly inode: number;
-}
 
 type Refusal = Exclude<LockOutcome, { kind: "locked" }>;
 
