@@ -1,0 +1,28 @@
+/**
+ * Every route of the daemon, as data: the http room mounts exactly these (a handler for
+ * each operation id, checked by the compiler) and the OpenAPI document describes them.
+ */
+import { DAEMON_ROUTES } from "./daemon_routes.ts";
+import { REPOSITORY_ROUTES } from "./repository_routes.ts";
+import type { Route } from "./route.ts";
+import { TRANSACTION_ROUTES } from "./transaction_routes.ts";
+
+export type RepositoryRouteId = keyof typeof REPOSITORY_ROUTES;
+export type TransactionRouteId = keyof typeof TRANSACTION_ROUTES;
+export type DaemonRouteId = keyof typeof DAEMON_ROUTES;
+export type RouteId = RepositoryRouteId | TransactionRouteId | DaemonRouteId;
+
+/** All routes by operation id. */
+export const ROUTES: Readonly<Record<RouteId, Route>> = {
+  ...REPOSITORY_ROUTES,
+  ...TRANSACTION_ROUTES,
+  ...DAEMON_ROUTES,
+};
+
+/** Routes that answer while the daemon recovers. */
+export const ROUTES_WHILE_RECOVERING: ReadonlySet<RouteId> = new Set<RouteId>([
+  "health",
+  "healthLive",
+  "healthReady",
+  "version",
+]);
