@@ -110,11 +110,10 @@ export const transactionQuery = z.strictObject({
 export const transactionsQuery = z.strictObject({
   state: z.exactOptional(state),
   repository: z.exactOptional(repositoryName),
-  layer: z.exactOptional(
-    z.union([layerName, refName]).meta({
-      description: "A layer, or a full ref",
-    }),
-  ),
+  layer: z.exactOptional(parsedString<string>(
+    (text) => text.startsWith("refs/") ? parseRefName(text) : parseLayerName(text),
+    { description: "A layer, or a full ref" },
+  )),
   tenant_id: z.exactOptional(tenantId),
   limit: pageLimit,
   cursor: z.exactOptional(cursorOf("transactions", parseTransactionId)),
