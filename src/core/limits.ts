@@ -75,3 +75,17 @@ export const FENCING_TOKENS_RESERVED = 1_000;
 
 /** Packs above this size are read through `git cat-file --batch`. */
 export const PACK_IN_MEMORY_BYTES_MAX = 8 * 1024 * 1024;
+/** Alternates of alternates that are followed; git follows as many. */
+export const ALTERNATES_DEPTH_MAX = 5;
+/** Ids of loose objects that were read and checked once, kept per repository. */
+export const VERIFIED_OBJECTS_MAX = 16_384;
+/** A checkpoint with more loose objects than this syncs the file system once instead of each file. */
+export const OBJECT_SYNCS_MAX = 64;
+/** Parsed trees kept per repository. */
+export const TREE_CACHE_BYTES_MAX = 32 * 1024 * 1024;
+/** Root trees of commits kept per repository. */
+export const ROOT_CACHE_ENTRIES_MAX = 16_384;
+/** Tips of layers and branches that a quick health check reads. */
+export const HEALTH_TIPS_MAX = 1_000;
+/** A foreign lock or temporary file older than this is worth a finding. */
+export const STALE_FILE_MS = 600_000;

@@ -48,6 +48,8 @@ export interface ObjectStore {
   restoreMissing(written: WrittenObjects): Promise<void>;
   /** Checkpoint: restores what is missing, makes all durable, drops pending pack links. */
   makeDurable(written: readonly WrittenObjects[]): Promise<void>;
+  /** The transaction ended without a decision: gives up the links that kept its pack. */
+  discard(written: WrittenObjects): void;
   /** Makes objects that others wrote durable (syncfs); before a decision relies on them. */
   syncAll(): Promise<void>;
 }
@@ -181,6 +183,8 @@ export interface Repository {
   findings(): Promise<RepositoryFinding[]>;
   /** Work-tree paths (main and linked) that belong to it, canonical. */
   workTrees(): readonly string[];
+  /** Reports changes of layer refs that this daemon did not make, until closed. */
+  watchLayers(report: (change: RefEdit) => void): { close(): void };
   /** Records in `layerd/position` that the log reached `lsn`; durable when resolved. */
   recordPosition(lsn: number): Promise<void>;
   /** Releases ownership cleanly (position says so) and gives back locks that recovery needs no more. */
