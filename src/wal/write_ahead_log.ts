@@ -1,6 +1,14 @@
 import type { LoggedRecord, LogRecord } from "../core/log_record.ts";
 import type { LogId, Lsn } from "../core/ids.ts";
 
+/**
+ * The log cannot be trusted any more (a failed fdatasync, an I/O error while writing): the
+ * process must end, and the next one reads what is really there.
+ */
+export class LogFailedError extends Error {
+  override readonly name = "LogFailedError";
+}
+
 /** The log as the rest of the daemon uses it. */
 export interface WriteAheadLog {
   readonly logId: LogId;
@@ -23,11 +31,16 @@ export interface WriteAheadLog {
   /**
    * Resolves when everything appended before the call is durable. Calls that overlap share
    * forces. A failed force rejects with `LogFailedError`, now and for ever: the process must
-   * end (GIT-SAFETY 4.4). ENOSPC while writing rejects with `no_space` and takes the records
-   * of this force back out; the log lives on.
+   * end. ENOSPC while writing rejects with `no_space` and takes every record that is not
+   * durable yet back out, their LSNs with them; the log lives on. So that nobody's record is
+   * taken back unnoticed, append() and the force() that covers it belong in one synchronous
+   * run; a record that no force() covers yet makes such a failure final.
    */
   force(): Promise<void>;
-  /** Drops segments that hold only records below `lsn`; call after a forced checkpoint record. */
+  /**
+   * Drops segments that hold only records below `lsn`; call after a forced checkpoint record
+   * whose redoLsn is at least `lsn`.
+   */
   releaseBefore(lsn: Lsn): Promise<void>;
   status(): LogStatus;
   /** Forces, then closes the files. */
@@ -39,6 +52,7 @@ export interface LogStatus {
   readonly segments: number;
   readonly lastLsn: Lsn;
   readonly durableLsn: Lsn;
+  /** The last durable checkpoint record, 0 before the first. */
   readonly checkpointLsn: Lsn;
   /** Bytes appended since the last checkpoint's redo position. */
   readonly bytesSinceCheckpoint: number;
