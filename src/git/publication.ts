@@ -43,7 +43,7 @@ import type { ObjectStore, StagedPublication } from "./repository.ts";
 import type { SizePad } from "./size_pad.ts";
 import { peel } from "./tag_peeling.ts";
 
-/** Told of each publication in the instant of its rename. */
+/** Told of each publication in the instant of its rename; folds are edits from a value to itself. */
 export type PublicationListener = (
   edits: readonly RefEdit[],
   before: PackedState,
@@ -171,7 +171,8 @@ async function fold(
     parts.files.discard(aside.path);
     throw error;
   }
-  parts.published([], aside.before, aside.after);
+  const unmoved = [...values].map(([ref, oid]) => ({ ref, old: oid, new: oid }));
+  parts.published(unmoved, aside.before, aside.after);
   await parts.fileSystem.syncDirectory(parts.commonDir);
   requireLocks(parts, refs);
   for (const [ref, oid] of values) removeFolded(parts, ref, oid);

@@ -78,6 +78,10 @@ export class RefsScene {
     return git(this.directory, args);
   }
 
+  gitWithInput(input: string, ...args: string[]): Promise<string> {
+    return git(this.directory, args, { input });
+  }
+
   path(name: string): string {
     return `${this.commonDir}/${name}`;
   }

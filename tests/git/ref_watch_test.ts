@@ -1,0 +1,103 @@
+import { assertEquals } from "@std/assert";
+import type { RefEdit } from "../../src/core/ref_edit.ts";
+import type { Clock, Timer } from "../../src/system/clock.ts";
+import { DenoClock } from "../../src/system/deno_clock.ts";
+import { DenoFileSystem } from "../../src/system/deno_file_system.ts";
+import { edit, layer, publishEdits, RefsScene } from "./refs_scene.ts";
+
+/** The machine's clock, whose timers fire when the test says so. */
+class HandClock extends DenoClock implements Clock {
+  #due: (() => void)[] = [];
+  override after(_delayMs: number, callback: () => void): Timer {
+    this.#due.push(callback);
+    return { cancel: () => this.#due = this.#due.filter((other) => other !== callback) };
+  }
+  tick(): void {
+    const due = this.#due;
+    this.#due = [];
+    for (const callback of due) callback();
+  }
+}
+
+function watched(scene: RefsScene) {
+  const clock = new HandClock();
+  const open = scene.open(new DenoFileSystem(), clock);
+  let changes: RefEdit[] = [];
+  const watch = open.watchLayers((change) => changes.push(change));
+  const take = () => {
+    clock.tick();
+    const taken = changes.sort((a, b) => a.ref < b.ref ? -1 : 1);
+    changes = [];
+    return taken;
+  };
+  return { open, watch, take };
+}
+
+Deno.test("watchLayers() reports native creations, moves, packings and deletions once", () =>
+  RefsScene.run(async (scene) => {
+    await scene.git("update-ref", "refs/layers/old", scene.commit(0));
+    const { watch, take } = watched(scene);
+    assertEquals(take(), []);
+    await scene.git("update-ref", "refs/layers/a/b", scene.commit(0));
+    await scene.git("update-ref", "refs/heads/other", scene.commit(0));
+    assertEquals(take(), [edit(layer("a/b"), null, scene.commit(0))]);
+    assertEquals(take(), []);
+    await scene.git("pack-refs", "--all");
+    assertEquals(take(), []);
+    await scene.git("update-ref", "refs/layers/a/b", scene.commit(1));
+    assertEquals(take(), [edit(layer("a/b"), scene.commit(0), scene.commit(1))]);
+    await scene.git("update-ref", "-d", "refs/layers/a/b");
+    await scene.git("update-ref", "-d", "refs/layers/old");
+    assertEquals(take(), [
+      edit(layer("a/b"), scene.commit(1), null),
+      edit(layer("old"), scene.commit(0), null),
+    ]);
+    watch.close();
+    await scene.git("update-ref", "refs/layers/c", scene.commit(0));
+    assertEquals(take(), []);
+  }));
+
+Deno.test("watchLayers() reports no publication of ours, and native changes around it", () =>
+  RefsScene.run(async (scene) => {
+    await scene.git("update-ref", "refs/layers/a", scene.commit(0));
+    await scene.git("update-ref", "refs/layers/b", scene.commit(0));
+    await scene.git("pack-refs", "--all");
+    const { open, watch, take } = watched(scene);
+    await publishEdits(open, [edit(layer("a"), scene.commit(0), scene.commit(1))]);
+    assertEquals(take(), []);
+    await scene.git("update-ref", "refs/layers/b", scene.commit(1));
+    await scene.git("update-ref", "-d", "refs/layers/a");
+    await publishEdits(open, [
+      edit(layer("b"), scene.commit(1), scene.commit(2)),
+      edit(layer("c"), null, scene.commit(2)),
+    ]);
+    assertEquals(take(), [
+      edit(layer("a"), scene.commit(1), null),
+      edit(layer("b"), scene.commit(0), scene.commit(1)),
+    ]);
+    assertEquals(take(), []);
+    watch.close();
+  }));
+
+Deno.test("watchLayers() finds any change among packed layers by their bytes", () =>
+  RefsScene.run(async (scene) => {
+    const names = ["a", "b", "c", "ca", "d"];
+    const { watch, take } = watched(scene);
+    for (let mask = 1; mask < 1 << names.length; mask++) {
+      const before = await scene.nativeRefs("refs/layers/");
+      const wanted = names.filter((_, index) => (mask & (1 << index)) !== 0);
+      const lines = names.map((name, index) =>
+        wanted.includes(name)
+          ? `update refs/layers/${name} ${scene.commit((mask + index) % 4)}`
+          : `delete refs/layers/${name}`
+      ).filter((line) => line.startsWith("update") || before[line.slice(7)] !== undefined);
+      await scene.gitWithInput(lines.join("\n") + "\n", "update-ref", "--stdin");
+      await scene.git("pack-refs", "--all");
+      const after = await scene.nativeRefs("refs/layers/");
+      const expected = names.map((name) => `refs/layers/${name}`)
+        .filter((name) => before[name] !== after[name])
+        .map((name) => ({ ref: name, old: before[name] ?? null, new: after[name] ?? null }));
+      assertEquals(take() as unknown[], expected);
+    }
+    watch.close();
+  }));
