@@ -73,5 +73,5 @@ const NEXT_STEPS: Partial<Record<string, string>> = {
   repository_locked: "The transaction is still open: try again when the other git process is done",
   no_space: "The transaction is still open: make space and try again",
   repository_not_found: "`layerd repo list` names the repositories",
-  layer_not_found: "`layerd layer list` names the layers",
+  layer_not_found: "`layerd layer list` names the layers, `layerd layer create` stages a new one",
 };

@@ -41,6 +41,7 @@ function buildProgram(host: CliHost, exitWith: (code: number) => void): Command 
       "\nA first transaction:\n" +
         "  layerd start --repository app=/path/to/repository\n" +
         "  export LAYERD_TRANSACTION=$(layerd begin -m 'first')\n" +
+        "  layerd layer create -r app team/base\n" +
         "  echo hello | layerd put -r app team/base greeting.txt\n" +
         "  layerd commit",
     );
