@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import { type ObjectId, parseObjectId, parseRefName, type RefName } from "../../src/core/ids.ts";
 import type { RefEdit } from "../../src/core/ref_edit.ts";
 import { type OpenRefs, openRefs } from "../../src/git/open_refs.ts";
-import type { ObjectStore, ObjectType } from "../../src/git/repository.ts";
+import type { LockOutcome, ObjectStore, ObjectType } from "../../src/git/repository.ts";
 import type { Clock } from "../../src/system/clock.ts";
 import { DenoClock } from "../../src/system/deno_clock.ts";
 import { DenoFileSystem } from "../../src/system/deno_file_system.ts";
@@ -160,20 +160,29 @@ export function edit(name: RefName, old: ObjectId | null, next: ObjectId | null)
 }
 
 /** The whole calling sequence of RefPublisher for some edits, as the pipeline does it. */
-export async function publishEdits(
+export async function publishEdits(open: OpenRefs, edits: readonly RefEdit[]): Promise<void> {
+  const outcome = await tryPublishEdits(open, edits);
+  assertEquals(outcome, { kind: "locked" });
+}
+
+/** The same, giving everything back where a lock is somebody else's. */
+export async function tryPublishEdits(
   { publisher }: OpenRefs,
   edits: readonly RefEdit[],
-): Promise<void> {
+): Promise<LockOutcome> {
   const refs = edits.map((each) => each.ref);
-  assertEquals(publisher.lockRefs(refs, "T"), { kind: "locked" });
+  const outcome = publisher.lockRefs(refs, "T");
+  if (outcome.kind !== "locked") return outcome;
   try {
-    assertEquals(publisher.lockPackedRefs(), { kind: "locked" });
+    const packed = publisher.lockPackedRefs();
+    if (packed.kind !== "locked") return packed;
     const locked = publisher.readLocked();
     for (const { ref, old } of edits) assertEquals(locked.value(ref), old);
     const staged = await publisher.stage(edits, NOTE);
     assertEquals(publisher.stillHeld(refs), true);
     staged.publish();
     await staged.settle();
+    return packed;
   } finally {
     publisher.unlockRefs(refs);
     publisher.unlockPackedRefs();
