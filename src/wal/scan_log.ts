@@ -154,7 +154,7 @@ class Scanner {
     let frames = 0;
     let firstLsn = 0;
     for (;;) {
-      const frame = frameAfter(bytes, seed, end, this.#expected(number));
+      const frame = frameAfter(bytes, seed, end, this.#expected());
       if (frame === null) break;
       const verdict = this.#accept(path, frame);
       if (verdict !== null) return verdict;
@@ -166,7 +166,6 @@ class Scanner {
     if (frames > 0 || this.#stop === null) {
       this.#stop = { path, offset: end };
       this.#isUsedBehind = false;
-      this.#witness = null;
     }
     const behind = findFrames(bytes, seed, end);
     this.#look(path, behind.frames);
@@ -185,14 +184,9 @@ class Scanner {
     return null;
   }
 
-  /** The LSN that comes next; null where older segments were released. */
-  #expected(number: number): number | null {
-    if (this.#lastLsn > 0) return this.#lastLsn + 1;
-    return this.#segments.length === 0 && number === 1 ? 1 : this.#beginning();
-  }
-
-  #beginning(): number | null {
-    return this.#segments[0]?.number === 1 ? 1 : null;
+  /** The LSN that comes next; null at the beginning, which #judge() looks at. */
+  #expected(): number | null {
+    return this.#lastLsn > 0 ? this.#lastLsn + 1 : null;
   }
 
   #accept(path: string, frame: LocatedFrame): LogVerdict | null {

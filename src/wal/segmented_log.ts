@@ -277,7 +277,7 @@ export class SegmentedLog implements WriteAheadLog {
       segments: segments.length,
       lastLsn: this.#lastLsn,
       durableLsn: this.#durableLsn,
-      checkpointLsn: this.#meter.checkpoint?.lsn ?? toLsn(0),
+      checkpointLsn: this.#meter.checkpoint?.redoLsn ?? toLsn(0),
       bytesSinceCheckpoint: this.#meter.bytesSinceCheckpoint,
     };
   }

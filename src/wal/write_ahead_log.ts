@@ -52,7 +52,10 @@ export interface LogStatus {
   readonly segments: number;
   readonly lastLsn: Lsn;
   readonly durableLsn: Lsn;
-  /** The last durable checkpoint record, 0 before the first. */
+  /**
+   * The redo position of the last durable checkpoint: what is below it is durable elsewhere.
+   * 0 before the first.
+   */
   readonly checkpointLsn: Lsn;
   /** Bytes appended since the last checkpoint's redo position. */
   readonly bytesSinceCheckpoint: number;

@@ -44,6 +44,17 @@ Deno.test("openLog() refuses a flipped bit in a record that was durable, and nam
   assertEquals(saved, [1, 2, 3, 5, 6, 7, 8, 9], "everything but the damaged record");
 });
 
+Deno.test("openLog() refuses damage to the last force that a single later one vouches for", async () => {
+  using fixture = new LogFixture();
+  await logEndingIn(fixture, 2);
+  const log = await fixture.open();
+  await appendAndForce(log, small(3));
+  await log.close();
+  // Blocks 1 to 5: incarnation, 1, 2, incarnation, 3.
+  fixture.edit(1, (bytes) => bytes.fill(0, 4 * BLOCK, 5 * BLOCK));
+  assertStringIncludes(await refusal(fixture), "record 4 is missing");
+});
+
 /** Fills three segments and a bit. */
 async function longLog(fixture: LogFixture): Promise<(number | string)[]> {
   const log = await fixture.open();

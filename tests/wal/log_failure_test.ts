@@ -8,9 +8,7 @@ Deno.test("log.force() without space takes the records back, and the log lives o
   using fixture = new LogFixture();
   const log = await fixture.open();
   await appendAndForce(log, small(1));
-  fixture.fileSystem.faults = {
-    write: (_path, bytes) => bytes.some((b) => b !== 0) ? "ENOSPC" : null,
-  };
+  fixture.fileSystem.faults = { write: unlessZeros };
   const first = appendAndForce(log, small(666));
   await Promise.resolve();
   await Promise.resolve();
@@ -34,7 +32,7 @@ Deno.test("log.force() without space takes the records back, and the log lives o
 Deno.test("log.force() fails for good when a record that nobody forces would be taken back", async () => {
   using fixture = new LogFixture();
   const log = await fixture.open();
-  fixture.fileSystem.faults = { write: () => "ENOSPC" };
+  fixture.fileSystem.faults = { write: unlessZeros };
   const forced = appendAndForce(log, small(1));
   log.append(small(2));
   await assertRejects(() => forced, LogFailedError);
@@ -67,6 +65,23 @@ for (const call of ["write", "sync"] as const) {
     await third.close();
   });
 }
+
+Deno.test("openLog() copies every segment that holds records nobody vouches for", async () => {
+  using fixture = new LogFixture();
+  const log = await fixture.open();
+  await appendAndForce(log, small(1), large(40_000), large(40_000));
+  await log.close();
+  const inodes = () => [1, 2].map((number) => Deno.statSync(fixture.path(number)).ino);
+  const before = inodes();
+  const again = await fixture.open();
+  const after = inodes();
+  assert(after[0] !== before[0] && after[1] !== before[1]);
+  await again.close();
+  // The new incarnation vouches for them; only its own segment is copied the next time.
+  await (await fixture.open()).close();
+  assertEquals(inodes()[0], after[0]);
+  assert(inodes()[1] !== after[1]);
+});
 
 Deno.test("openLog() syncs the copy of the end before it renames it", async () => {
   using fixture = new LogFixture();
@@ -130,6 +145,11 @@ Deno.test("log.force() refuses with no_space when the next segment cannot be mad
   assertEquals(fixture.files(), ["0000000001.wal"]);
   await log.close();
 });
+
+/** ENOSPC for frames, but not for the zeros that take them back. */
+function unlessZeros(_path: string, bytes: Uint8Array): string | null {
+  return bytes.some((byte) => byte !== 0) ? "ENOSPC" : null;
+}
 
 /** ENOSPC for every segment but the first. */
 function inNewSegment(path: string): string | null {
