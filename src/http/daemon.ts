@@ -1,0 +1,92 @@
+/** Handlers of the daemon itself. */
+import { STATUS_CODE } from "@std/http";
+import { LayerdError } from "../core/errors.ts";
+import { eventsQuery } from "../protocol/parts.events.ts";
+import { openApiDocument } from "../protocol/openapi.ts";
+import type { WalDocument } from "../protocol/responses.ts";
+import type { DaemonRouteId } from "../protocol/routes.ts";
+import { emptyBody } from "../protocol/transactions.ts";
+import type { LogStatus } from "../wal/write_ahead_log.ts";
+import { eventFormatOf, eventStream } from "./event_stream.ts";
+import { type AppContext, type AppParts, bodyOf, type Handler, queryOf } from "./exchange.ts";
+import { METRICS_MEDIA_TYPE, metricsText, type RequestCounts } from "./metrics.ts";
+
+export function daemonHandlers(
+  parts: AppParts,
+  requests: RequestCounts,
+): Record<DaemonRouteId, Handler> {
+  const { clock } = parts;
+  const startedMs = clock.monotonic();
+  let openApiText: string | null = null;
+  return {
+    health: async (c) => c.json(await parts.control.healthDocument()),
+
+    healthLive: (c) => c.json({ status: "ok" }),
+
+    healthReady: (c) => {
+      const phase = parts.control.phase();
+      if (phase !== "serving") throw new LayerdError(phase, `The daemon is ${phase}`);
+      return c.json({ status: "ok" });
+    },
+
+    streamEvents: (c) => answerEvents(c, parts),
+
+    metrics: (c) => {
+      const text = metricsText(parts.metrics, {
+        transactions: parts.manager.counts(),
+        log: parts.control.walStatus(),
+        subscribers: parts.events.subscribers,
+        residentBytes: Deno.memoryUsage().rss,
+        uptimeMs: Math.round(clock.monotonic() - startedMs),
+      }, requests);
+      return c.body(text, STATUS_CODE.OK, { "Content-Type": METRICS_MEDIA_TYPE });
+    },
+
+    openapi: (c) => {
+      // Made at the first request: it takes a tenth of a second that no start should pay.
+      openApiText ??= JSON.stringify(openApiDocument(parts.version));
+      return c.body(openApiText, STATUS_CODE.OK, { "Content-Type": "application/json" });
+    },
+
+    version: (c) => c.json({ version: parts.version, api_version: 1 }),
+
+    walStatus: (c) => c.json(walDocument(parts.control.walStatus())),
+
+    checkpoint: async (c) => {
+      await bodyOf(c, parts, emptyBody);
+      await parts.control.checkpoint();
+      return c.json(walDocument(parts.control.walStatus()));
+    },
+
+    shutdown: async (c) => {
+      await bodyOf(c, parts, emptyBody);
+      parts.control.shutdown();
+      return c.json({ status: "draining" }, STATUS_CODE.Accepted);
+    },
+  };
+}
+
+/**
+ * `Last-Event-ID` goes before `after`: a browser that reconnects sends the old URL with the
+ * newer header.
+ */
+function answerEvents(c: AppContext, parts: AppParts): Response {
+  const { after } = queryOf(c, eventsQuery);
+  const format = eventFormatOf(c.req.header("accept"));
+  const headers = { "Content-Type": format, "Cache-Control": "no-store" };
+  // A HEAD request has no body whose end would end the subscription.
+  if (c.req.raw.method === "HEAD") return c.body(null, STATUS_CODE.OK, headers);
+  const subscription = parts.events.subscribe(c.req.header("last-event-id") ?? after ?? null);
+  return c.body(eventStream(subscription, format, parts.clock), STATUS_CODE.OK, headers);
+}
+
+function walDocument(status: LogStatus): WalDocument {
+  return {
+    bytes: status.bytes,
+    segments: status.segments,
+    last_lsn: status.lastLsn,
+    durable_lsn: status.durableLsn,
+    checkpoint_lsn: status.checkpointLsn,
+    bytes_since_checkpoint: status.bytesSinceCheckpoint,
+  };
+}

@@ -1,0 +1,105 @@
+/** Handlers that read layers and locks. */
+import { STATUS_CODE } from "@std/http";
+import { encodeCursor } from "../protocol/cursor.ts";
+import {
+  fileQuery,
+  layersQuery,
+  locksQuery,
+  logQuery,
+  treeQuery,
+} from "../protocol/repositories.ts";
+import type { FileAnswer } from "../protocol/responses.ts";
+import type { RepositoryRouteId } from "../protocol/routes.ts";
+import type { FileDocument, ReadPoint } from "../transactions/parts.manager.ts";
+import {
+  type AppContext,
+  type AppParts,
+  type Handler,
+  queryOf,
+  repositoryNameOf,
+} from "./exchange.ts";
+
+const BYTES_MEDIA_TYPE = "application/octet-stream";
+
+type LayerRouteId = Extract<
+  RepositoryRouteId,
+  "listLayers" | "readTree" | "readFile" | "readLog" | "listLocks"
+>;
+
+export function layerHandlers(parts: AppParts): Record<LayerRouteId, Handler> {
+  return {
+    listLayers: async (c) => {
+      const { prefix, limit, cursor } = queryOf(c, layersQuery);
+      const page = await parts.reader.layers(repositoryNameOf(c), prefix, limit, cursor ?? null);
+      const last = page.layers.at(-1);
+      return c.json({
+        layers: page.layers,
+        next_cursor: page.more && last !== undefined ? encodeCursor("layers", last.name) : null,
+      });
+    },
+
+    readTree: async (c) => {
+      const tree = await parts.reader.tree(readPoint(c, queryOf(c, treeQuery)));
+      return c.json(tree);
+    },
+
+    readFile: async (c) => {
+      const query = queryOf(c, fileQuery);
+      const file = await parts.reader.file(readPoint(c, query), query.path);
+      const tag = `"${file.oid}"`;
+      c.header("ETag", tag);
+      c.header("Vary", "Accept");
+      if (matches(c.req.header("if-none-match"), tag)) {
+        return c.body(null, STATUS_CODE.NotModified);
+      }
+      if (c.req.header("accept")?.includes(BYTES_MEDIA_TYPE)) {
+        return c.body(new Uint8Array(file.bytes), STATUS_CODE.OK, {
+          "Content-Type": BYTES_MEDIA_TYPE,
+        });
+      }
+      return c.json(fileAnswer(file));
+    },
+
+    readLog: async (c) => {
+      const { layer, limit } = queryOf(c, logQuery);
+      return c.json({ commits: await parts.reader.log(repositoryNameOf(c), layer, limit) });
+    },
+
+    listLocks: (c) => {
+      const { repository } = queryOf(c, locksQuery);
+      return c.json(parts.manager.locks(repository ?? null));
+    },
+  };
+}
+
+function readPoint(
+  c: AppContext,
+  query: Partial<Pick<ReadPoint, "transaction" | "at">> & Pick<ReadPoint, "layer">,
+): ReadPoint {
+  return {
+    repository: repositoryNameOf(c),
+    layer: query.layer,
+    transaction: query.transaction ?? null,
+    at: query.at ?? null,
+  };
+}
+
+/** `If-None-Match` by the weak comparison of RFC 9110. */
+function matches(header: string | undefined, tag: string): boolean {
+  if (header === undefined) return false;
+  return header.split(",").map((part) => part.trim().replace(/^W\//, ""))
+    .some((part) => part === "*" || part === tag);
+}
+
+const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Text where the bytes are valid UTF-8 (a byte-order mark is kept), else base64. */
+export function fileAnswer(file: FileDocument & { readonly bytes: Uint8Array }): FileAnswer {
+  const { bytes, ...entry } = file;
+  try {
+    return { ...entry, content: strictUtf8.decode(bytes) };
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    return { ...entry, content_base64: bytes.toBase64() };
+  }
+}

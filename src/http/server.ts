@@ -1,0 +1,222 @@
+/**
+ * The daemon's Unix socket.
+ *
+ * U1. The socket's directory is ours and 0700: the directory's mode is the identity of
+ *     whoever gets through to the socket.
+ * U2. Taking a socket's name and giving it back happen under an exclusive flock(2) of the
+ *     directory, so that probing, replacing and removing never interleave between daemons.
+ * U3. A socket that answers is never replaced; a dead one is replaced by rename, without a
+ *     moment in which the name is missing or the socket has another mode than 0600.
+ * U4. Deno's `shutdown()` unlinks the socket by the path that it was bound to, whoever owns
+ *     that by then. So it is bound to a name beside (bindingPath) and renamed: nothing is at
+ *     that name later, and close() removes the public name only if its inode is ours.
+ */
+import { dirname } from "@std/path";
+import { getLogger } from "@logtape/logtape";
+import { messageOf } from "../core/errors.ts";
+import { SOCKET_PATH_BYTES_MAX } from "../core/limits.ts";
+import type { Clock } from "../system/clock.ts";
+import type { FileHandle, FileInfo, FileSystem } from "../system/file_system.ts";
+
+const logger = getLogger(["layerd", "http"]);
+
+const LOCK_TRIES = 250;
+const LOCK_PAUSE_MS = 20;
+
+/** Why no socket was made. */
+export type SocketRefusal = "path_too_long" | "unsafe_directory" | "in_use" | "not_a_socket";
+
+/** The socket cannot be made; the message says what to do. */
+export class SocketRefused extends Error {
+  override readonly name = "SocketRefused";
+  constructor(readonly reason: SocketRefusal, message: string) {
+    super(message);
+  }
+}
+
+export interface SocketOptions {
+  /** Absolute. */
+  readonly path: string;
+  readonly handler: (request: Request) => Response | Promise<Response>;
+  readonly fileSystem: FileSystem;
+  readonly clock: Clock;
+  /** The user that the directory has to belong to. */
+  readonly uid: number;
+}
+
+export interface SocketServer {
+  readonly path: string;
+  /**
+   * Removes the socket if it is still ours, stops listening and resolves when every answer
+   * under way was sent. Event streams must be closed before: they never end by themselves.
+   */
+  close(): Promise<void>;
+}
+
+/**
+ * The name that the socket is bound to before it is renamed to `path`: as long as `path`,
+ * and fixed, because `--allow-net=unix:...` has to name it too.
+ */
+export function bindingPath(path: string): string {
+  return path.slice(0, -1) + (path.endsWith("~") ? "-" : "~");
+}
+
+/** Listens on a socket; throws {@link SocketRefused}. */
+export async function serveSocket(options: SocketOptions): Promise<SocketServer> {
+  const { path, fileSystem } = options;
+  requireShort(path);
+  prepareDirectory(dirname(path), options);
+  const lock = await lockDirectory(dirname(path), options);
+  if (lock === null) throw inUse(path, "another daemon is starting or stopping there");
+  try {
+    await requireFree(path, fileSystem);
+    const server = listen(options);
+    return new DenoSocketServer(server, options, fileSystem.lstat(path));
+  } finally {
+    lock.close();
+  }
+}
+
+function requireShort(path: string): void {
+  const bytes = new TextEncoder().encode(path).length;
+  if (bytes > SOCKET_PATH_BYTES_MAX) {
+    throw new SocketRefused(
+      "path_too_long",
+      `Socket path ${path} has ${bytes} bytes, and the system allows ${SOCKET_PATH_BYTES_MAX}; ` +
+        "choose a shorter one with --socket",
+    );
+  }
+}
+
+function prepareDirectory(directory: string, { fileSystem, uid }: SocketOptions): void {
+  makeDirectories(directory, fileSystem);
+  const info = fileSystem.lstat(directory);
+  const refuse = (text: string) => new SocketRefused("unsafe_directory", text);
+  if (info.kind === "symlink") {
+    throw refuse(
+      `Socket directory ${directory} is a symbolic link; name its target ` +
+        `${fileSystem.readLink(directory)} and, if others can enter that, chmod 700 it`,
+    );
+  }
+  if (info.kind !== "directory") throw refuse(`Socket directory ${directory} is no directory`);
+  if (info.uid !== uid) {
+    throw refuse(
+      `Socket directory ${directory} belongs to user ${info.uid}, not to ${uid}; choose another ` +
+        `with --socket, or run: chown ${uid} ${directory} && chmod 700 ${directory}`,
+    );
+  }
+  if ((info.mode & 0o077) !== 0) {
+    const mode = (info.mode & 0o777).toString(8).padStart(4, "0");
+    throw refuse(
+      `Socket directory ${directory} has mode ${mode}, so others can enter it; ` +
+        `run: chmod 700 ${directory}`,
+    );
+  }
+}
+
+function makeDirectories(directory: string, fileSystem: FileSystem): void {
+  if (fileSystem.lstatIfAny(directory) !== null) return;
+  makeDirectories(dirname(directory), fileSystem);
+  fileSystem.makeDirectory(directory, 0o700);
+}
+
+/** Holds the directory until the handle is closed; null where it stays taken. */
+async function lockDirectory(
+  directory: string,
+  { fileSystem, clock }: SocketOptions,
+): Promise<FileHandle | null> {
+  const handle = fileSystem.open(directory, { read: true });
+  for (let tries = 0; tries < LOCK_TRIES; tries++) {
+    if (handle.tryLock()) return handle;
+    await clock.sleep(LOCK_PAUSE_MS);
+  }
+  handle.close();
+  return null;
+}
+
+/** Throws unless nothing, or a socket at which nobody listens, is at the path. */
+async function requireFree(path: string, fileSystem: FileSystem): Promise<void> {
+  for (const name of [path, bindingPath(path)]) {
+    const occupant = fileSystem.lstatIfAny(name);
+    if (occupant !== null && occupant.kind !== "other") {
+      throw new SocketRefused("not_a_socket", `${name} is in the way and is no socket: remove it`);
+    }
+    if (occupant !== null && await answers(name)) throw inUse(name, "a daemon answers there");
+  }
+  // Under the directory's lock nobody else is between bind and rename: what is there is dead.
+  if (fileSystem.lstatIfAny(bindingPath(path)) !== null) fileSystem.unlink(bindingPath(path));
+}
+
+async function answers(path: string): Promise<boolean> {
+  try {
+    const connection = await Deno.connect({ transport: "unix", path });
+    connection.close();
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.ConnectionRefused) return false;
+    if (error instanceof Deno.errors.NotFound) return false;
+    // A full backlog, or no permission: somebody is there.
+    throw inUse(path, messageOf(error));
+  }
+}
+
+function inUse(path: string, why: string): SocketRefused {
+  return new SocketRefused("in_use", `Socket ${path} is in use: ${why}`);
+}
+
+function listen({ path, handler, fileSystem }: SocketOptions): Deno.HttpServer<Deno.UnixAddr> {
+  const binding = bindingPath(path);
+  const server = Deno.serve({
+    path: binding,
+    onListen: () => {},
+    onError: (error) => {
+      logger.error("A request ended outside the application: {error}", { error });
+      return new Response(null, { status: 500 });
+    },
+  }, (request) => handler(request));
+  fileSystem.chmod(binding, 0o600);
+  fileSystem.rename(binding, path);
+  return server;
+}
+
+class DenoSocketServer implements SocketServer {
+  readonly path: string;
+  readonly #server: Deno.HttpServer<Deno.UnixAddr>;
+  readonly #options: SocketOptions;
+  readonly #own: FileInfo;
+
+  constructor(server: Deno.HttpServer<Deno.UnixAddr>, options: SocketOptions, own: FileInfo) {
+    this.path = options.path;
+    this.#server = server;
+    this.#options = options;
+    this.#own = own;
+  }
+
+  async close(): Promise<void> {
+    const lock = await this.#lock();
+    try {
+      if (lock !== null && this.#isOurs()) this.#options.fileSystem.unlink(this.path);
+      // Also under the lock: shutdown() unlinks the binding name, which another daemon that
+      // starts may be using. Without the lock it waits in vain, and says so.
+      await this.#server.shutdown();
+    } finally {
+      lock?.close();
+    }
+  }
+
+  async #lock(): Promise<FileHandle | null> {
+    const directory = dirname(this.path);
+    // Somebody removed the directory: there is nothing left to give back.
+    if (this.#options.fileSystem.lstatIfAny(directory) === null) return null;
+    const lock = await lockDirectory(directory, this.#options);
+    if (lock === null) {
+      logger.warn("Left the socket {path}: its directory stayed locked", { path: this.path });
+    }
+    return lock;
+  }
+
+  #isOurs(): boolean {
+    const info = this.#options.fileSystem.lstatIfAny(this.path);
+    return info !== null && info.inode === this.#own.inode && info.device === this.#own.device;
+  }
+}

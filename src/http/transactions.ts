@@ -1,0 +1,185 @@
+/** Handlers of transactions. */
+import { STATUS_CODE } from "@std/http";
+import { WAIT_TIMEOUT_MS_DEFAULT } from "../core/limits.ts";
+import type { TransactionDocument } from "../core/transaction_document.ts";
+import type { LedgerFilter } from "../ledger/ledger.ts";
+import { encodeCursor } from "../protocol/cursor.ts";
+import { decode } from "../protocol/decode.ts";
+import type { TransactionRouteId } from "../protocol/routes.ts";
+import {
+  beginBody,
+  emptyBody,
+  heartbeatBody,
+  savepointBody,
+  stageBody,
+  transactionQuery,
+  transactionsQuery,
+} from "../protocol/transactions.ts";
+import type { BeginRequest } from "../transactions/parts.manager.ts";
+import { readJsonBody, uploadStream } from "./body.ts";
+import { whileConnected } from "./client_presence.ts";
+import {
+  type AppContext,
+  type AppParts,
+  bodyOf,
+  type Handler,
+  queryOf,
+  savepointNameOf,
+  transactionIdOf,
+} from "./exchange.ts";
+import { idempotencyKeyOf } from "./idempotency.ts";
+
+/** The scope of a begin's idempotency key. */
+const BEGIN_ROUTE = "POST /v1/transactions";
+
+type StatusOfTransaction = 200 | 201 | 202;
+
+export function transactionHandlers(parts: AppParts): Record<TransactionRouteId, Handler> {
+  return { ...beginAndRead(parts), ...actions(parts) };
+}
+
+function beginAndRead(parts: AppParts): Pick<
+  Record<TransactionRouteId, Handler>,
+  | "beginTransaction"
+  | "listTransactions"
+  | "getTransaction"
+  | "diffTransaction"
+  | "checkTransaction"
+> {
+  return {
+    beginTransaction: async (c) => {
+      const request = await beginRequestOf(c, parts);
+      const transaction = await whileConnected(
+        c.req.raw,
+        (signal) => parts.manager.begin(request, signal),
+      );
+      return c.json({ transaction }, statusOfBegin(request, transaction));
+    },
+
+    listTransactions: (c) => {
+      const { limit, cursor, tenant_id, ...rest } = queryOf(c, transactionsQuery);
+      const filter: LedgerFilter = tenant_id === undefined
+        ? rest
+        : { ...rest, tenantId: tenant_id };
+      // One more than asked for tells whether there is a next page.
+      const found = parts.manager.list(filter, limit + 1, cursor ?? null);
+      const transactions = found.slice(0, limit);
+      const last = transactions.at(-1);
+      return c.json({
+        transactions,
+        next_cursor: found.length > limit && last !== undefined
+          ? encodeCursor("transactions", last.id)
+          : null,
+      });
+    },
+
+    getTransaction: async (c) => {
+      const id = transactionIdOf(c);
+      const { wait_for, timeout_ms = WAIT_TIMEOUT_MS_DEFAULT } = queryOf(c, transactionQuery);
+      if (wait_for === undefined) return c.json({ transaction: parts.manager.get(id) });
+      const transaction = await whileConnected(
+        c.req.raw,
+        (signal) => parts.manager.waitFor(id, wait_for, timeout_ms, signal),
+      );
+      return c.json({ transaction });
+    },
+
+    diffTransaction: async (c) => c.json({ changes: await parts.manager.diff(transactionIdOf(c)) }),
+
+    checkTransaction: async (c) => c.json(await parts.manager.health(transactionIdOf(c))),
+  };
+}
+
+async function beginRequestOf(c: AppContext, parts: AppParts): Promise<BeginRequest> {
+  const json = await readJsonBody(c.req.raw, parts.clock);
+  const body = decode(beginBody, json);
+  return {
+    message: body.message,
+    author: body.author,
+    isolation: body.isolation,
+    locks: body.locks,
+    lockTimeoutMs: body.lock_timeout_ms,
+    leaseMs: body.lease_ms,
+    prepareTimeoutMs: body.prepare_timeout_ms,
+    tenantId: body.tenant_id,
+    labels: body.labels,
+    operations: body.operations,
+    commit: body.commit,
+    idempotency: await idempotencyKeyOf(c.req.raw.headers, BEGIN_ROUTE, json),
+  };
+}
+
+function statusOfBegin(
+  request: BeginRequest,
+  transaction: TransactionDocument,
+): StatusOfTransaction {
+  return request.commit ? statusOfCommit(transaction) : STATUS_CODE.Created;
+}
+
+/** 202: decided, and publication lags. */
+function statusOfCommit(transaction: TransactionDocument): StatusOfTransaction {
+  return transaction.state === "committing" ? STATUS_CODE.Accepted : STATUS_CODE.OK;
+}
+
+function actions(parts: AppParts): Omit<
+  Record<TransactionRouteId, Handler>,
+  keyof ReturnType<typeof beginAndRead>
+> {
+  return {
+    stageOperations: async (c) => {
+      const id = transactionIdOf(c);
+      const { operations } = await bodyOf(c, parts, stageBody);
+      const transaction = await whileConnected(
+        c.req.raw,
+        (signal) => parts.manager.stage(id, operations, signal),
+      );
+      return c.json({ transaction });
+    },
+
+    uploadBlob: async (c) => {
+      const blob = await parts.manager.addBlob(
+        transactionIdOf(c),
+        uploadStream(c.req.raw, parts.clock),
+      );
+      return c.json(blob, STATUS_CODE.Created);
+    },
+
+    prepareTransaction: async (c) => {
+      const id = transactionIdOf(c);
+      await bodyOf(c, parts, emptyBody);
+      return c.json({ transaction: await parts.manager.prepare(id) });
+    },
+
+    commitTransaction: async (c) => {
+      const id = transactionIdOf(c);
+      await bodyOf(c, parts, emptyBody);
+      const transaction = await parts.manager.commit(id);
+      return c.json({ transaction }, statusOfCommit(transaction));
+    },
+
+    rollbackTransaction: async (c) => {
+      const id = transactionIdOf(c);
+      await bodyOf(c, parts, emptyBody);
+      return c.json({ transaction: await parts.manager.rollback(id) });
+    },
+
+    renewLease: async (c) => {
+      const id = transactionIdOf(c);
+      const { lease_ms } = await bodyOf(c, parts, heartbeatBody);
+      return c.json({ transaction: await parts.manager.heartbeat(id, lease_ms ?? null) });
+    },
+
+    setSavepoint: async (c) => {
+      const id = transactionIdOf(c);
+      const { name } = await bodyOf(c, parts, savepointBody);
+      return c.json({ transaction: await parts.manager.savepoint(id, name) }, STATUS_CODE.Created);
+    },
+
+    rollbackToSavepoint: async (c) => {
+      const id = transactionIdOf(c);
+      const name = savepointNameOf(c);
+      await bodyOf(c, parts, emptyBody);
+      return c.json({ transaction: await parts.manager.rollbackTo(id, name) });
+    },
+  };
+}
