@@ -1,0 +1,107 @@
+/**
+ * Transactions that outlived their daemon, brought back by recovery before anything is
+ * served: promises (prepared) and decided ones whose publication lags. They hold their
+ * table locks again, so that no new transaction comes in between.
+ */
+import { invariant } from "../core/errors.ts";
+import {
+  parseTransactionId,
+  type RefName,
+  type RepositoryId,
+  toFencingToken,
+} from "../core/ids.ts";
+import type { LockTables } from "../core/lock_table.ts";
+import type { RepositoryPart } from "../core/log_record.ts";
+import type { LockMode, TransactionDocument } from "../core/transaction_document.ts";
+import type { RepositoryCatalog } from "./catalog.ts";
+import type { CommitSteps } from "./commit_steps.ts";
+import { OpenTransaction } from "./open_transaction.ts";
+import type { OpenTransactions } from "./open_transactions.ts";
+import type { SettledOutcome } from "./pipeline.ts";
+
+/** A ref of a decided transaction. */
+export interface AdoptedRef {
+  readonly repositoryId: RepositoryId;
+  readonly ref: RefName;
+}
+
+export interface AdoptedTransactionsParts {
+  readonly catalog: Pick<RepositoryCatalog, "byId">;
+  readonly tables: LockTables;
+  readonly open: OpenTransactions;
+  readonly steps: CommitSteps;
+}
+
+export class AdoptedTransactions {
+  readonly #parts: AdoptedTransactionsParts;
+
+  constructor(parts: AdoptedTransactionsParts) {
+    this.#parts = parts;
+  }
+
+  /** Takes back a promise: exclusive locks on what it moves, shared ones on what it checks. */
+  prepared(document: TransactionDocument, parts: readonly RepositoryPart[]): void {
+    const transaction = openedFrom(document, "prepared");
+    transaction.promised = document.results;
+    for (const { repositoryId, edits, checks } of parts) {
+      const repository = this.#parts.catalog.byId(repositoryId);
+      if (repository === null) continue;
+      for (const { ref, old, new: value } of edits) {
+        this.#lock(transaction, { repositoryId, ref }, "exclusive");
+        transaction.noteSeen(repository, ref, old);
+        // Its objects are in the repository, so reads and diffs look at the commit itself.
+        transaction.changes.change(repository, ref, old).reset(
+          value === null ? { kind: "absent" } : { kind: "object", oid: value },
+        );
+      }
+      for (const { ref, expected } of checks) {
+        this.#lock(transaction, { repositoryId, ref }, "shared");
+        transaction.noteSeen(repository, ref, expected);
+      }
+    }
+    this.#parts.open.add(transaction);
+  }
+
+  /** Takes back a decided transaction; its locks stay until it is settled. */
+  committing(
+    document: TransactionDocument,
+    refs: readonly AdoptedRef[],
+    settled: Promise<SettledOutcome>,
+  ): void {
+    const transaction = openedFrom(document, "committing");
+    transaction.results = document.results;
+    transaction.problem = document.problem;
+    for (const ref of refs) this.#lock(transaction, ref, "exclusive");
+    this.#parts.open.add(transaction);
+    this.#parts.steps.awaitSettled(transaction, settled);
+  }
+
+  #lock(transaction: OpenTransaction, { repositoryId, ref }: AdoptedRef, mode: LockMode): void {
+    const { id, header } = transaction;
+    const answer = this.#parts.tables.acquire(id, repositoryId, ref, mode, header.createdAt);
+    invariant(answer.kind === "granted", `${id} and another adopted transaction both lock ${ref}`);
+    const repository = this.#parts.catalog.byId(repositoryId);
+    if (repository !== null) transaction.noteLock(repository, ref, mode);
+  }
+}
+
+function openedFrom(
+  document: TransactionDocument,
+  state: "prepared" | "committing",
+): OpenTransaction {
+  const header = {
+    id: parseTransactionId(document.id),
+    fencingToken: toFencingToken(document.fencing_token),
+    isolation: document.isolation,
+    message: document.message,
+    author: document.author,
+    tenantId: document.tenant_id,
+    labels: document.labels,
+    createdAt: document.created_at,
+    lockTimeoutMs: 0,
+    idempotency: null,
+  };
+  const transaction = new OpenTransaction(header, 0, Date.parse(document.updated_at), state);
+  transaction.changes.keep(document.operations);
+  return transaction;
+}

@@ -1,0 +1,156 @@
+/**
+ * Turns staged changes into git objects and ref edits (DESIGN section 3, step 1). Runs
+ * before any lock of git's is taken: what it writes is complete or absent, reachable from
+ * nothing, and harmless when the transaction ends without a commit.
+ *
+ * B1. One commit for each changed layer; none where the tree came out as it was.
+ * B2. Every edit's old value is the snapshot value, so that the pipeline's comparison
+ *     under git's locks is what decides.
+ * B3. A written ref that does not move is still checked: whoever moved it since conflicts.
+ */
+import { LayerdError } from "../core/errors.ts";
+import { layerOfRef, type ObjectId, type RefName, type TransactionId } from "../core/ids.ts";
+import { REFS_PER_TRANSACTION_MAX } from "../core/limits.ts";
+import type { RepositoryPart, WrittenObjects } from "../core/log_record.ts";
+import type { RefCheck, RefEdit } from "../core/ref_edit.ts";
+import type { Identity, RefResult } from "../core/transaction_document.ts";
+import { encodeCommit, objectId } from "../git/object_codec.ts";
+import type { NewObject, Repository, Signature } from "../git/repository.ts";
+import { withTrailer } from "./commit_message.ts";
+import type { LayerChange, StagedFile } from "./layer_change.ts";
+import { repositoryError } from "./repository_errors.ts";
+import type { RepositoryChanges } from "./staged_changes.ts";
+
+/** Who commits, and who authored where nobody else is named. */
+const LAYERD: Identity = { name: "layerd", email: "layerd@localhost" };
+
+/** What the commits of one transaction have in common. */
+export interface CommitTemplate {
+  readonly id: TransactionId;
+  readonly message: string;
+  readonly author: Identity | null;
+  /** Wall clock, milliseconds. */
+  readonly atMs: number;
+}
+
+/** What one ref comes to. */
+interface BuiltRef {
+  readonly value: ObjectId | null;
+  readonly objects: readonly NewObject[];
+}
+
+/**
+ * Builds and writes a transaction's part in one repository; null where there is nothing to
+ * move or check.
+ */
+export async function buildPart(
+  changes: RepositoryChanges,
+  template: CommitTemplate,
+): Promise<RepositoryPart | null> {
+  const { repository } = changes;
+  const edits: RefEdit[] = [];
+  const checks = new Map<RefName, ObjectId | null>(changes.checks);
+  const objects = new Map<ObjectId, NewObject>();
+  for (const change of changes.layers.values()) {
+    if (!change.touched) continue;
+    const built = await buildRef(change, template, repository);
+    for (const object of built.objects) objects.set(object.oid, object);
+    const { ref, base } = change;
+    if (built.value === base) {
+      checks.set(ref, base);
+    } else {
+      edits.push({ ref, old: base, new: built.value });
+      checks.delete(ref);
+    }
+  }
+  if (edits.length === 0 && checks.size === 0) return null;
+  if (edits.length + checks.size > REFS_PER_TRANSACTION_MAX) throw tooManyRefs(repository);
+  return {
+    repositoryId: repository.id,
+    repository: repository.name,
+    edits,
+    checks: [...checks].map(([ref, expected]): RefCheck => ({ ref, expected })),
+    objects: await write(repository, [...objects.values()]),
+  };
+}
+
+/** Where the parts' refs move, as the contract shows it. */
+export function resultsOf(parts: readonly RepositoryPart[]): RefResult[] {
+  return parts.flatMap(({ repository, edits }) =>
+    edits.map((edit) => ({
+      repository,
+      layer: layerOfRef(edit.ref) ?? edit.ref,
+      ref: edit.ref,
+      old: edit.old,
+      new: edit.new,
+    }))
+  );
+}
+
+async function buildRef(
+  change: LayerChange,
+  template: CommitTemplate,
+  repository: Repository,
+): Promise<BuiltRef> {
+  const { tip, files } = change;
+  if (tip.kind === "absent") return { value: null, objects: [] };
+  if (tip.kind === "object" && files.size === 0) return { value: tip.oid, objects: [] };
+  const before = await change.root();
+  const tree = await repository.trees.rewrite(before, files);
+  if (tip.kind === "object" && tree.root === before) return { value: tip.oid, objects: [] };
+  const commit = newCommit(change, tree.root, template, repository);
+  return { value: commit.oid, objects: [...blobsOf(files), ...tree.objects, commit] };
+}
+
+function newCommit(
+  change: LayerChange,
+  tree: ObjectId,
+  template: CommitTemplate,
+  repository: Repository,
+): NewObject {
+  const atSeconds = Math.floor(template.atMs / 1_000);
+  const author = template.author ?? repository.identity() ?? LAYERD;
+  const body = encodeCommit({
+    tree,
+    parents: change.tip.kind === "object" ? [change.tip.oid] : [],
+    author: signature(author, atSeconds),
+    committer: signature(LAYERD, atSeconds),
+    message: withTrailer(template.message, template.id),
+  });
+  return { oid: objectId("commit", body), type: "commit", body };
+}
+
+function signature(identity: Identity, atSeconds: number): Signature {
+  return { name: identity.name, email: identity.email, atSeconds };
+}
+
+function* blobsOf(files: ReadonlyMap<string, StagedFile | null>): Iterable<NewObject> {
+  for (const file of files.values()) {
+    if (file?.content.kind === "bytes") {
+      yield { oid: file.oid, type: "blob", body: file.content.bytes };
+    } else if (file?.content.kind === "spooled") {
+      yield { oid: file.oid, type: "blob", file: file.content.file, size: file.content.size };
+    }
+  }
+}
+
+async function write(
+  repository: Repository,
+  objects: readonly NewObject[],
+): Promise<WrittenObjects> {
+  if (objects.length === 0) return { kind: "loose", files: [] };
+  try {
+    return await repository.objects.write(objects);
+  } catch (error) {
+    throw repositoryError(error, repository.name);
+  }
+}
+
+function tooManyRefs(repository: Repository): LayerdError {
+  return new LayerdError(
+    "invalid_request",
+    `A transaction writes or verifies at most ${REFS_PER_TRANSACTION_MAX} refs of repository ` +
+      repository.name,
+    { limit: REFS_PER_TRANSACTION_MAX },
+  );
+}

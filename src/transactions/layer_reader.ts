@@ -1,0 +1,252 @@
+/**
+ * Reads of layers: what git would see now, a commit, or the view of an open transaction.
+ * All three look through a {@link LayerChange}; outside a transaction it has no changes.
+ * Without a transaction no lock is taken and nothing waits.
+ */
+import { LayerdError } from "../core/errors.ts";
+import {
+  type FilePath,
+  LAYER_REF_PREFIX,
+  type LayerName,
+  layerOfRef,
+  layerRef,
+  type ObjectId,
+  type RefName,
+  type RepositoryName,
+  type TransactionId,
+} from "../core/ids.ts";
+import { parseCommit } from "../git/object_codec.ts";
+import type { CommitFields, Repository } from "../git/repository.ts";
+import type { FileSystem } from "../system/file_system.ts";
+import type { RepositoryCatalog } from "./catalog.ts";
+import { transactionOf } from "./commit_message.ts";
+import { LayerChange, type VisibleFile } from "./layer_change.ts";
+import type { FileDocument, LayerDocument, LayerReader, ReadPoint } from "./manager.ts";
+import { fileNotFound, layerNotFound } from "./staging.ts";
+
+/** Object headers that one listing asks for at a time. */
+const HEADERS_AT_ONCE = 64;
+
+/** Reads inside an open transaction: in its turn, under its locks. */
+export interface TransactionReads {
+  read<T>(
+    id: TransactionId,
+    repository: RepositoryName,
+    ref: RefName,
+    work: (view: LayerChange) => Promise<T>,
+  ): Promise<T>;
+}
+
+export interface LayerReaderParts {
+  readonly catalog: Pick<RepositoryCatalog, "get">;
+  readonly transactions: TransactionReads;
+  readonly fileSystem: Pick<FileSystem, "readFile">;
+}
+
+/** {@link LayerReader} over the catalog and the open transactions. */
+export function createLayerReader(parts: LayerReaderParts): LayerReader {
+  return new CatalogLayerReader(parts);
+}
+
+class CatalogLayerReader implements LayerReader {
+  readonly #parts: LayerReaderParts;
+
+  constructor(parts: LayerReaderParts) {
+    this.#parts = parts;
+  }
+
+  async layers(
+    name: RepositoryName,
+    prefix: string,
+    limit: number,
+    after: string | null,
+  ): Promise<{ readonly layers: LayerDocument[]; readonly more: boolean }> {
+    const repository = this.#parts.catalog.get(name);
+    const directory = LAYER_REF_PREFIX + prefix.slice(0, prefix.lastIndexOf("/") + 1);
+    const layers: LayerDocument[] = [];
+    for (const [ref, commit] of repository.refs.snapshot().entries(directory)) {
+      const layer = layerOfRef(ref);
+      if (layer === null || !layer.startsWith(prefix)) continue;
+      if (after !== null && layer <= after) continue;
+      if (layers.length === limit) return { layers, more: true };
+      layers.push({ name: layer, ref, commit, updated_at: await updatedAt(repository, commit) });
+    }
+    return { layers, more: false };
+  }
+
+  tree(point: ReadPoint): ReturnType<LayerReader["tree"]> {
+    return this.#look(point, async (view, repository) => {
+      const files: Omit<FileDocument, "size">[] = [];
+      const sizes: (number | null)[] = [];
+      for await (const { path, mode, oid, content } of view.allFiles()) {
+        files.push({ path, mode, oid });
+        sizes.push(knownSize({ mode, oid, content }));
+      }
+      const unknown = sizes.flatMap((size, index) => size === null ? [index] : []);
+      for (let at = 0; at < unknown.length; at += HEADERS_AT_ONCE) {
+        await Promise.all(
+          unknown.slice(at, at + HEADERS_AT_ONCE).map(async (index) => {
+            sizes[index] = await storedSize(repository, files[index]?.oid);
+          }),
+        );
+      }
+      const sized = files.map((file, index) => ({ ...file, size: sizes[index] ?? 0 }));
+      return {
+        layer: point.layer,
+        commit: view.tip.kind === "object" ? view.tip.oid : null,
+        files: sized.sort((one, other) => compareBytes(one.path, other.path)),
+      };
+    });
+  }
+
+  file(
+    point: ReadPoint,
+    path: FilePath,
+  ): Promise<FileDocument & { readonly bytes: Uint8Array }> {
+    return this.#look(point, async (view, repository) => {
+      const file = await view.file(path);
+      if (file === null) throw fileNotFound(point.layer, path);
+      const bytes = await this.#bytes(repository, file);
+      return { path, mode: file.mode, oid: file.oid, size: bytes.length, bytes };
+    });
+  }
+
+  async log(
+    name: RepositoryName,
+    layer: LayerName,
+    limit: number,
+  ): ReturnType<LayerReader["log"]> {
+    const repository = this.#parts.catalog.get(name);
+    const tip = repository.refs.read(layerRef(layer));
+    if (tip === null) throw layerNotFound(name, layer);
+    const commits = await history(repository, tip, limit);
+    return commits.map(({ oid, fields }) => ({
+      oid,
+      message: fields.message,
+      author: { name: fields.author.name, email: fields.author.email },
+      committed_at: fromSeconds(fields.committer.atSeconds),
+      transaction_id: transactionOf(fields.message),
+    }));
+  }
+
+  /** Opens the view that the point asks for. */
+  async #look<T>(
+    point: ReadPoint,
+    work: (view: LayerChange, repository: Repository) => Promise<T>,
+  ): Promise<T> {
+    const repository = this.#parts.catalog.get(point.repository);
+    const ref = layerRef(point.layer);
+    const inside = async (view: LayerChange) => {
+      if (!view.exists) throw layerNotFound(point.repository, point.layer);
+      return await work(view, repository);
+    };
+    if (point.at !== null) {
+      await requireCommitAt(repository, point.at);
+      return await work(
+        new LayerChange(repository.name, ref, point.at, repository.trees),
+        repository,
+      );
+    }
+    if (point.transaction !== null) {
+      return await this.#parts.transactions.read(
+        point.transaction,
+        point.repository,
+        ref,
+        inside,
+      );
+    }
+    const now = repository.refs.read(ref);
+    return await inside(new LayerChange(repository.name, ref, now, repository.trees));
+  }
+
+  async #bytes(repository: Repository, file: VisibleFile): Promise<Uint8Array> {
+    if (file.content.kind === "bytes") return file.content.bytes;
+    if (file.content.kind === "spooled") return this.#parts.fileSystem.readFile(file.content.file);
+    const object = await repository.objects.read(file.oid);
+    if (object?.type === "blob") return object.body;
+    throw new LayerdError(
+      "git_error",
+      `Blob ${file.oid} is missing in repository ${repository.name}`,
+    );
+  }
+}
+
+async function requireCommitAt(repository: Repository, at: ObjectId): Promise<void> {
+  const header = await repository.objects.header(at);
+  if (header?.type === "commit") return;
+  throw new LayerdError(
+    "invalid_request",
+    `Object ${at} is no commit in repository ${repository.name}`,
+    { field: "at" },
+  );
+}
+
+/** Newest first by committer date, parents after their children's dates allow. */
+async function history(
+  repository: Repository,
+  tip: ObjectId,
+  limit: number,
+): Promise<{ readonly oid: ObjectId; readonly fields: CommitFields }[]> {
+  const seen = new Set([tip]);
+  const open = [{ oid: tip, fields: await readCommit(repository, tip) }];
+  const commits = [];
+  while (commits.length < limit) {
+    const newest = open.shift();
+    if (newest === undefined) break;
+    commits.push(newest);
+    for (const parent of newest.fields.parents) {
+      if (seen.has(parent)) continue;
+      seen.add(parent);
+      const next = { oid: parent, fields: await readCommit(repository, parent) };
+      const place = open.findIndex((other) =>
+        other.fields.committer.atSeconds < next.fields.committer.atSeconds
+      );
+      open.splice(place < 0 ? open.length : place, 0, next);
+    }
+  }
+  return commits;
+}
+
+async function readCommit(repository: Repository, oid: ObjectId): Promise<CommitFields> {
+  const object = await repository.objects.read(oid);
+  if (object?.type === "commit") return parseCommit(object.body, oid);
+  throw new LayerdError("git_error", `Commit ${oid} is missing in repository ${repository.name}`);
+}
+
+/** Null where the tip cannot be read: a listing does not fail for one damaged layer. */
+async function updatedAt(repository: Repository, commit: ObjectId): Promise<string | null> {
+  try {
+    return fromSeconds((await readCommit(repository, commit)).committer.atSeconds);
+  } catch (error) {
+    if (error instanceof LayerdError) return null;
+    throw error;
+  }
+}
+
+function knownSize({ mode, content }: VisibleFile): number | null {
+  if (content.kind === "bytes") return content.bytes.length;
+  if (content.kind === "spooled") return content.size;
+  // A submodule names a commit of another repository.
+  return mode === "160000" ? 0 : null;
+}
+
+async function storedSize(repository: Repository, oid: string | undefined): Promise<number> {
+  const header = oid === undefined ? null : await repository.objects.header(oid as ObjectId);
+  return header?.size ?? 0;
+}
+
+function fromSeconds(seconds: number): string {
+  return new Date(seconds * 1_000).toISOString();
+}
+
+const encoder = new TextEncoder();
+
+/** Git's order; JavaScript's differs outside the basic plane. */
+function compareBytes(one: string, other: string): number {
+  const [a, b] = [encoder.encode(one), encoder.encode(other)];
+  for (let at = 0; at < Math.min(a.length, b.length); at++) {
+    const difference = (a[at] ?? 0) - (b[at] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return a.length - b.length;
+}

@@ -1,0 +1,119 @@
+/**
+ * Work inside an open transaction: lists of operations, uploads, savepoints, reads. Each
+ * runs in the transaction's turn.
+ *
+ * S1. A list is staged whole or not at all; locks that a refused list took stay.
+ * S2. A refused list leaves the transaction active, but for a deadlock's victim.
+ */
+import { LayerdError } from "../core/errors.ts";
+import type { ObjectId, RefName, RepositoryId } from "../core/ids.ts";
+import { OPERATIONS_PER_TRANSACTION_MAX } from "../core/limits.ts";
+import type { Operation } from "../core/operations.ts";
+import type { RefSnapshot, Repository } from "../git/repository.ts";
+import type { Clock } from "../system/clock.ts";
+import type { RepositoryCatalog } from "./catalog.ts";
+import { type CommitSteps, problemOf } from "./commit_steps.ts";
+import type { LayerAccess } from "./layer_access.ts";
+import { LayerChange } from "./layer_change.ts";
+import type { OpenTransaction } from "./open_transaction.ts";
+import { repositoryError } from "./repository_errors.ts";
+import { applyOperation, type StagingContext } from "./staging.ts";
+
+/** A long list lets other clients in after this long. */
+const WORK_MS_MAX = 10;
+
+export interface StageStepsParts {
+  readonly clock: Clock;
+  readonly catalog: Pick<RepositoryCatalog, "get" | "requireWritable">;
+  readonly access: LayerAccess;
+  readonly steps: CommitSteps;
+}
+
+export class StageSteps {
+  readonly #parts: StageStepsParts;
+
+  constructor(parts: StageStepsParts) {
+    this.#parts = parts;
+  }
+
+  /** Stages a list whole or not at all. */
+  async stage(
+    transaction: OpenTransaction,
+    operations: readonly Operation[],
+    signal: AbortSignal | null,
+  ): Promise<void> {
+    const { clock } = this.#parts;
+    const { changes } = transaction;
+    refuseTooMany(changes.operations + operations.length);
+    const mark = changes.mark();
+    const context = this.#context(transaction, signal);
+    let since = clock.monotonic();
+    try {
+      for (const operation of operations) {
+        await applyOperation(context, operation);
+        if (clock.monotonic() - since < WORK_MS_MAX) continue;
+        await clock.sleep(0);
+        since = clock.monotonic();
+      }
+    } catch (error) {
+      changes.undoTo(mark);
+      throw this.#refusal(transaction, error);
+    }
+    changes.keep(operations.length);
+  }
+
+  /** Opens the view of a layer as the transaction sees it, locked for reading. */
+  async view(
+    transaction: OpenTransaction,
+    repository: Repository,
+    ref: RefName,
+  ): Promise<LayerChange> {
+    try {
+      const base = await this.#parts.access.touch(transaction, repository, ref, "shared", null);
+      return transaction.changes.find(repository, ref) ??
+        new LayerChange(repository.name, ref, base, repository.trees);
+    } catch (error) {
+      throw this.#refusal(transaction, error);
+    }
+  }
+
+  #context(transaction: OpenTransaction, signal: AbortSignal | null): StagingContext {
+    const { access, catalog } = this.#parts;
+    // One walk over a repository's refs serves all the operations of a list.
+    const refs = new Map<RepositoryId, RefSnapshot>();
+    return {
+      changes: transaction.changes,
+      repository: (name) => catalog.get(name),
+      requireWritable: (repository) => catalog.requireWritable(repository),
+      touch: (repository, ref, mode) => access.touch(transaction, repository, ref, mode, signal),
+      refs: (repository) => {
+        const known = transaction.snapshots?.get(repository.id) ?? refs.get(repository.id) ??
+          repository.refs.snapshot();
+        refs.set(repository.id, known);
+        return known;
+      },
+      upload: (oid: ObjectId) => transaction.upload(oid),
+    };
+  }
+
+  /** A deadlock's victim ends at once, so that the others can go on. */
+  #refusal(transaction: OpenTransaction, error: unknown): LayerdError {
+    const problem = repositoryError(error, namesOf(transaction));
+    if (problem.code !== "deadlock") return problem;
+    const document = this.#parts.steps.rollBack(transaction, problemOf(problem));
+    return problem.with({ transaction: document });
+  }
+}
+
+function refuseTooMany(operations: number): void {
+  if (operations <= OPERATIONS_PER_TRANSACTION_MAX) return;
+  throw new LayerdError(
+    "invalid_request",
+    `A transaction stages at most ${OPERATIONS_PER_TRANSACTION_MAX} operations`,
+    { field: "operations", limit: OPERATIONS_PER_TRANSACTION_MAX },
+  );
+}
+
+function namesOf(transaction: OpenTransaction): string {
+  return [...transaction.changes.repositories].map(({ repository }) => repository.name).join(", ");
+}

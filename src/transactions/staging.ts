@@ -1,0 +1,301 @@
+/**
+ * Applies operations to a transaction's staged changes, in order, each seeing those before
+ * it. Everything that can be refused before the commit is refused here; what native git
+ * does meanwhile is the pipeline's to find under its locks.
+ *
+ * The caller marks before a list and undoes to the mark when an operation is refused.
+ * Locks that a refused list took stay (two-phase locking).
+ */
+import { LayerdError } from "../core/errors.ts";
+import {
+  type LayerName,
+  layerOfRef,
+  layerRef,
+  type ObjectId,
+  quote,
+  type RefName,
+  type RepositoryName,
+} from "../core/ids.ts";
+import type { FileContent, FileMode, LayerOrigin, Operation } from "../core/operations.ts";
+import type { LockMode } from "../core/transaction_document.ts";
+import { objectId } from "../git/object_codec.ts";
+import type { RefSnapshot, Repository } from "../git/repository.ts";
+import type { SpooledBlob } from "./blob_spool.ts";
+import type { LayerChange, StagedContent, StagedFile, Tip } from "./layer_change.ts";
+import type { StagedChanges } from "./staged_changes.ts";
+
+/** What staging needs of the transaction around it. */
+export interface StagingContext {
+  readonly changes: StagedChanges;
+  /** Throws `repository_not_found`. */
+  repository(name: RepositoryName): Repository;
+  /** Throws `repository_quarantined`. */
+  requireWritable(repository: Repository): void;
+  /** Takes the lock that the isolation asks for, then answers the ref's snapshot value. */
+  touch(repository: Repository, ref: RefName, mode: LockMode): Promise<ObjectId | null>;
+  /** Refs as the transaction sees them before its own changes, for name conflicts. */
+  refs(repository: Repository): RefSnapshot;
+  /** A blob that was uploaded in this transaction. */
+  upload(oid: ObjectId): SpooledBlob | null;
+}
+
+type On<Op extends Operation["op"]> = Extract<Operation, { readonly op: Op }>;
+type LayerOperation = Exclude<Operation, On<"update_ref"> | On<"verify">>;
+
+/** Applies one operation. */
+export async function applyOperation(context: StagingContext, op: Operation): Promise<void> {
+  const repository = context.repository(op.repository);
+  if (op.op === "verify") return await verify(context, repository, op);
+  context.requireWritable(repository);
+  if (op.op === "update_ref") return await updateRef(context, repository, op);
+  const change = await layerToWrite(context, repository, op);
+  switch (op.op) {
+    case "create_layer":
+      return await createLayer(context, repository, change, op.from);
+    case "delete_layer":
+      requireLayer(change);
+      return context.changes.note(change.reset({ kind: "absent" }));
+    case "put_file": {
+      requireLayer(change);
+      const file = await stagedFile(context, repository, op.content, op.mode);
+      return context.changes.note(await change.place(op.path, file));
+    }
+    case "delete_file":
+      requireLayer(change);
+      return context.changes.note(await change.remove(op.path));
+    case "move_file":
+      requireLayer(change);
+      return await moveFile(context, change, op);
+  }
+}
+
+/** Locks a layer for writing and compares `expect` with its snapshot value. */
+async function layerToWrite(
+  context: StagingContext,
+  repository: Repository,
+  op: LayerOperation,
+): Promise<LayerChange> {
+  const ref = layerRef(op.layer);
+  const base = await context.touch(repository, ref, "exclusive");
+  if (op.expect !== undefined) requireValue(repository, ref, op.expect.commit, base);
+  return context.changes.change(repository, ref, base);
+}
+
+async function createLayer(
+  context: StagingContext,
+  repository: Repository,
+  change: LayerChange,
+  from: LayerOrigin | null,
+): Promise<void> {
+  if (change.exists) {
+    throw new LayerdError(
+      "layer_exists",
+      `Layer ${change.layer} exists in repository ${repository.name}`,
+    );
+  }
+  refuseNameConflict(context, repository, change.ref);
+  if (from === null) return context.changes.note(change.reset({ kind: "unborn" }));
+  if (from.kind === "commit") {
+    await requireCommit(repository, from.commit, "from");
+    context.changes.relyOnForeignObjects();
+    return context.changes.note(change.reset({ kind: "object", oid: from.commit }));
+  }
+  const ref = from.kind === "layer" ? layerRef(from.layer) : from.ref;
+  const value = await context.touch(repository, ref, "shared");
+  const source = context.changes.find(repository, ref);
+  // A source that this transaction changed is copied as it looks now.
+  if (source !== null) {
+    requireOrigin(repository, ref, source.tip);
+    return context.changes.note(change.reset(source.tip, source.files));
+  }
+  const tip: Tip = value === null ? { kind: "absent" } : { kind: "object", oid: value };
+  requireOrigin(repository, ref, tip);
+  if (value !== null) await requireCommit(repository, value, "from");
+  context.changes.relyOnForeignObjects();
+  context.changes.note(change.reset(tip));
+}
+
+function requireOrigin(repository: Repository, ref: RefName, tip: Tip): void {
+  if (tip.kind !== "absent") return;
+  const layer = layerOfRef(ref);
+  if (layer !== null) throw layerNotFound(repository.name, layer);
+  throw new LayerdError(
+    "invalid_request",
+    `Ref ${quote(ref)} does not exist in repository ${repository.name}`,
+    { field: "from" },
+  );
+}
+
+async function moveFile(
+  context: StagingContext,
+  change: LayerChange,
+  op: On<"move_file">,
+): Promise<void> {
+  const file = await change.file(op.from);
+  if (file === null) throw fileNotFound(op.layer, op.from);
+  if (await change.file(op.to) !== null) {
+    throw new LayerdError("name_conflict", `Layer ${op.layer} has a file ${quote(op.to)} already`);
+  }
+  context.changes.note(await change.remove(op.from));
+  const moved: StagedFile = { mode: fileMode(file.mode), oid: file.oid, content: file.content };
+  context.changes.note(await change.place(op.to, moved));
+}
+
+async function updateRef(
+  context: StagingContext,
+  repository: Repository,
+  op: On<"update_ref">,
+): Promise<void> {
+  if (repository.refs.checkedOut().has(op.ref)) {
+    throw new LayerdError(
+      "ref_checked_out",
+      `${op.ref} is checked out in a work tree of repository ${repository.name}`,
+      { field: "ref" },
+    );
+  }
+  const base = await context.touch(repository, op.ref, "exclusive");
+  if (op.expect !== undefined) requireValue(repository, op.ref, op.expect, base);
+  const change = context.changes.change(repository, op.ref, base);
+  if (op.new === null) return context.changes.note(change.reset({ kind: "absent" }));
+  if (!change.exists) refuseNameConflict(context, repository, op.ref);
+  if (op.ref.startsWith("refs/heads/") || op.ref.startsWith("refs/layers/")) {
+    await requireCommit(repository, op.new, "new");
+  } else if (await repository.objects.header(op.new) === null) {
+    throw unknownObject(repository, op.new, "new");
+  }
+  context.changes.relyOnForeignObjects();
+  context.changes.note(change.reset({ kind: "object", oid: op.new }));
+}
+
+async function verify(
+  context: StagingContext,
+  repository: Repository,
+  op: On<"verify">,
+): Promise<void> {
+  const actual = await context.touch(repository, op.ref, "shared");
+  requireValue(repository, op.ref, op.commit, actual);
+  context.changes.verify(repository, op.ref, op.commit);
+}
+
+async function stagedFile(
+  context: StagingContext,
+  repository: Repository,
+  content: FileContent,
+  mode: FileMode,
+): Promise<StagedFile> {
+  if (content.kind === "inline") {
+    const staged: StagedContent = { kind: "bytes", bytes: content.bytes };
+    return { mode, oid: objectId("blob", content.bytes), content: staged };
+  }
+  const { oid } = content;
+  const uploaded = context.upload(oid);
+  if (uploaded !== null) {
+    return { mode, oid, content: { kind: "spooled", file: uploaded.file, size: uploaded.size } };
+  }
+  const header = await repository.objects.header(oid);
+  if (header?.type !== "blob") {
+    throw new LayerdError(
+      "invalid_request",
+      `Blob ${oid} was not uploaded in this transaction and is not in repository ` +
+        repository.name,
+      { field: "oid" },
+    );
+  }
+  context.changes.relyOnForeignObjects();
+  return { mode, oid, content: { kind: "stored" } };
+}
+
+/** Refuses a ref to be created beside `a` where it is `a/b`, or the reverse. */
+function refuseNameConflict(context: StagingContext, repository: Repository, ref: RefName): void {
+  const other = otherName(context, repository, ref);
+  if (other === null) return;
+  throw new LayerdError(
+    "name_conflict",
+    `${ref} cannot exist beside ${other} in repository ${repository.name}`,
+  );
+}
+
+function otherName(
+  context: StagingContext,
+  repository: Repository,
+  ref: RefName,
+): RefName | null {
+  const { layers } = context.changes.in(repository);
+  for (const change of layers.values()) {
+    const clashes = ref.startsWith(`${change.ref}/`) || change.ref.startsWith(`${ref}/`);
+    if (clashes && change.exists) return change.ref;
+  }
+  const gone = (name: RefName) => layers.get(name)?.exists === false;
+  const refs = context.refs(repository);
+  for (const [name] of refs.entries(`${ref}/`)) {
+    if (!gone(name)) return name;
+  }
+  for (let at = ref.lastIndexOf("/"); at > 0; at = ref.lastIndexOf("/", at - 1)) {
+    // A prefix of a valid ref name that is itself looked up as one, not trusted as one.
+    const prefix = ref.slice(0, at) as RefName;
+    if (refs.get(prefix) !== null && !gone(prefix)) return prefix;
+  }
+  return null;
+}
+
+function requireLayer(change: LayerChange): void {
+  if (change.exists) return;
+  throw change.layer === null
+    ? new Error(`BUG: ${change.ref} is no layer`)
+    : layerNotFound(change.repository, change.layer);
+}
+
+async function requireCommit(
+  repository: Repository,
+  oid: ObjectId,
+  field: "from" | "new",
+): Promise<void> {
+  const header = await repository.objects.header(oid);
+  if (header === null) throw unknownObject(repository, oid, field);
+  if (header.type === "commit") return;
+  throw new LayerdError("invalid_request", `Object ${oid} is a ${header.type}, not a commit`, {
+    field,
+  });
+}
+
+function unknownObject(repository: Repository, oid: ObjectId, field: string): LayerdError {
+  return new LayerdError(
+    "invalid_request",
+    `Object ${oid} is not in repository ${repository.name}`,
+    { field },
+  );
+}
+
+function requireValue(
+  repository: Repository,
+  ref: RefName,
+  expected: ObjectId | null,
+  actual: ObjectId | null,
+): void {
+  if (expected === actual) return;
+  throw new LayerdError(
+    "write_conflict",
+    `${ref} of repository ${repository.name} is at ${actual ?? "nothing"}, ` +
+      `not at ${expected ?? "nothing"}`,
+    { conflicts: [{ repository: repository.name, ref, layer: layerOfRef(ref), expected, actual }] },
+  );
+}
+
+/** The error of a layer that a transaction or a reader does not see. */
+export function layerNotFound(repository: RepositoryName, layer: LayerName): LayerdError {
+  return new LayerdError(
+    "layer_not_found",
+    `Repository ${repository} has no layer ${quote(layer)}`,
+  );
+}
+
+/** The error of a file that a transaction or a reader does not see. */
+export function fileNotFound(layer: LayerName, path: string): LayerdError {
+  return new LayerdError("file_not_found", `Layer ${layer} has no file ${quote(path)}`);
+}
+
+/** The nearest mode that the contract knows: old git wrote modes such as 100664. */
+function fileMode(mode: string): FileMode {
+  if (mode === "120000" || mode === "100755") return mode;
+  return (parseInt(mode, 8) & 0o111) !== 0 ? "100755" : "100644";
+}

@@ -1,0 +1,305 @@
+/**
+ * The transaction manager: wires the parts of this room and answers the routes. It owns no
+ * rule of its own: order and leases are transaction_calls', locks lock_waits' and
+ * layer_access', operations staging's, commits commit_steps', ends open_transactions'.
+ */
+import { LayerdError } from "../core/errors.ts";
+import type {
+  FencingToken,
+  ObjectId,
+  RefName,
+  RepositoryId,
+  RepositoryName,
+  SavepointName,
+  TransactionId,
+} from "../core/ids.ts";
+import { LockTables } from "../core/lock_table.ts";
+import type { RepositoryPart } from "../core/log_record.ts";
+import type { Operation } from "../core/operations.ts";
+import type { TransactionDocument } from "../core/transaction_document.ts";
+import type { Ledger, LedgerFilter } from "../ledger/ledger.ts";
+import type { Clock } from "../system/clock.ts";
+import type { FileSystem } from "../system/file_system.ts";
+import type { Random } from "../system/random.ts";
+import { type AdoptedRef, AdoptedTransactions } from "./adopted_transactions.ts";
+import { BeginTransaction } from "./begin_transaction.ts";
+import { BlobSpool } from "./blob_spool.ts";
+import type { RepositoryCatalog } from "./catalog.ts";
+import { CommitSteps } from "./commit_steps.ts";
+import type { EventBus } from "./events.ts";
+import { drainTransactions } from "./draining.ts";
+import { IdempotencyKeys } from "./idempotency.ts";
+import { LayerAccess } from "./layer_access.ts";
+import type { LayerChange } from "./layer_change.ts";
+import type { TransactionReads } from "./layer_reader.ts";
+import { Leases } from "./leases.ts";
+import { LockWaits } from "./lock_waits.ts";
+import { locksDocument } from "./locks_document.ts";
+import type { BeginRequest, DiffEntry, LocksDocument, TransactionManager } from "./manager.ts";
+import { OpenTransactions } from "./open_transactions.ts";
+import type { CommitPipeline, SettledOutcome } from "./pipeline.ts";
+import { StageSteps } from "./stage_steps.ts";
+import { type AwaitedState, reached, StateWaiters } from "./state_waiters.ts";
+import { TransactionCalls } from "./transaction_calls.ts";
+import { diffCommitted, diffStaged } from "./transaction_diff.ts";
+import { type HealthReport, transactionHealth } from "./transaction_health.ts";
+
+/** Failed transactions that one count looks at. */
+const FAILED_COUNTED_MAX = 1_000;
+
+export interface TransactionManagerParts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly catalog: Pick<RepositoryCatalog, "get" | "byId" | "all" | "requireWritable">;
+  readonly pipeline: CommitPipeline;
+  readonly ledger: Ledger;
+  readonly events: EventBus;
+  /** Rises with every begin over the life of the log. */
+  readonly nextFencingToken: () => Promise<FencingToken>;
+  /** A directory of the manager's own for uploads; emptied when the manager is made. */
+  readonly spoolDirectory: string;
+  readonly fileSystem: FileSystem;
+}
+
+/** What the composition root and recovery use beyond the routes' interface. */
+export interface LocalTransactionManager extends TransactionManager, TransactionReads {
+  /** Whether anything open touches the repository, so that it cannot be removed. */
+  touches(repositoryId: RepositoryId): boolean;
+  /** After a restart: a promise that only commit or rollback ends. Call before serving. */
+  adoptPrepared(document: TransactionDocument, parts: readonly RepositoryPart[]): void;
+  /** After a restart: a decided transaction whose publication lags. Call before serving. */
+  adoptCommitting(
+    document: TransactionDocument,
+    refs: readonly AdoptedRef[],
+    settled: Promise<SettledOutcome>,
+  ): void;
+}
+
+/** Makes the manager; an earlier process's uploads are removed. */
+export function createTransactionManager(parts: TransactionManagerParts): LocalTransactionManager {
+  return new PipelinedTransactionManager(parts);
+}
+
+class PipelinedTransactionManager implements LocalTransactionManager {
+  readonly #parts: TransactionManagerParts;
+  readonly #tables = new LockTables();
+  readonly #waiters: StateWaiters;
+  readonly #spool: BlobSpool;
+  readonly #waits: LockWaits;
+  readonly #open: OpenTransactions;
+  readonly #steps: CommitSteps;
+  readonly #calls: TransactionCalls;
+  readonly #staging: StageSteps;
+  readonly #begin: BeginTransaction;
+  readonly #adopted: AdoptedTransactions;
+  #draining = false;
+
+  constructor(parts: TransactionManagerParts) {
+    const { clock, catalog, pipeline, ledger, events } = parts;
+    this.#parts = parts;
+    const keys = new IdempotencyKeys(clock, ledger);
+    const leases = new Leases(clock, (id) => this.#calls.expire(id));
+    const waiters = this.#waiters = new StateWaiters(clock);
+    const spool = this.#spool = new BlobSpool(parts.spoolDirectory, parts.fileSystem);
+    const tables = this.#tables;
+    const waits = this.#waits = new LockWaits(tables, clock, events);
+    const access = new LayerAccess(waits);
+    const open = this.#open = new OpenTransactions({
+      clock,
+      ledger,
+      events,
+      leases,
+      waits,
+      spool,
+      keys,
+      waiters,
+    });
+    const steps = this.#steps = new CommitSteps({ clock, pipeline, open, access, waits });
+    const calls = this.#calls = new TransactionCalls({ clock, open, leases, steps });
+    const staging = this.#staging = new StageSteps({ clock, catalog, access, steps });
+    this.#begin = new BeginTransaction({ ...parts, open, keys, access, calls, steps, staging });
+    this.#adopted = new AdoptedTransactions({ catalog, tables, open, steps });
+    spool.sweep();
+  }
+
+  async begin(request: BeginRequest, signal?: AbortSignal): Promise<TransactionDocument> {
+    if (this.#draining) {
+      throw new LayerdError("draining", "The daemon stops and takes no new transactions");
+    }
+    return await this.#begin.begin(request, signal ?? null);
+  }
+
+  stage(
+    id: TransactionId,
+    operations: readonly Operation[],
+    signal?: AbortSignal,
+  ): Promise<TransactionDocument> {
+    return this.#calls.serve(
+      id,
+      "stage",
+      (transaction) => this.#staging.stage(transaction, operations, signal ?? null),
+    );
+  }
+
+  /** The upload itself runs beside other calls: a slow one is a sign of life, not of harm. */
+  async addBlob(
+    id: TransactionId,
+    body: ReadableStream<Uint8Array>,
+  ): Promise<{ readonly oid: ObjectId; readonly size: number }> {
+    return await this.#calls.accept(id, "upload", async (transaction) => {
+      const blob = await this.#spool.receive(id, body);
+      try {
+        await this.#calls.turn(transaction, "upload", () => {
+          if (transaction.upload(blob.oid) === null) transaction.noteUpload(blob);
+          else this.#spool.discard(blob);
+          return Promise.resolve();
+        });
+      } catch (error) {
+        this.#spool.discard(blob);
+        throw error;
+      }
+      return { oid: blob.oid, size: blob.size };
+    });
+  }
+
+  prepare(id: TransactionId): Promise<TransactionDocument> {
+    return this.#calls.serve(id, "prepare", async (transaction) => {
+      if (transaction.state !== "prepared") await this.#steps.prepare(transaction);
+    });
+  }
+
+  commit(id: TransactionId): Promise<TransactionDocument> {
+    const underWay = this.#open.get(id)?.committing;
+    if (underWay) return underWay;
+    const outcome = this.#calls.serve(id, "commit", async (transaction) => {
+      if (transaction.state === "prepared") await this.#steps.commitPrepared(transaction);
+      else if (transaction.state === "active") await this.#steps.commit(transaction, null);
+    });
+    const transaction = this.#open.get(id);
+    if (transaction !== null) {
+      transaction.committing = outcome;
+      const over = () => transaction.committing = null;
+      outcome.then(over, over);
+    }
+    return outcome;
+  }
+
+  rollback(id: TransactionId): Promise<TransactionDocument> {
+    const answer = this.#calls.serve(id, "rollback", async (transaction) => {
+      if (transaction.state === "prepared") await this.#steps.rollbackPrepared(transaction);
+      else this.#steps.rollBack(transaction, null);
+    });
+    // A call that waits for a lock has nothing to wait for any more.
+    const details = { transaction_id: id, from: "active", event: "rollback" };
+    const text = `Transaction ${id} was rolled back while a call waited for a lock`;
+    this.#waits.refuse(id, new LayerdError("invalid_transition", text, details));
+    return answer;
+  }
+
+  heartbeat(id: TransactionId, leaseMs: number | null): Promise<TransactionDocument> {
+    return this.#calls.serve(id, "heartbeat", (transaction) => {
+      if (leaseMs !== null) transaction.leaseMs = leaseMs;
+      return Promise.resolve();
+    });
+  }
+
+  savepoint(id: TransactionId, name: SavepointName): Promise<TransactionDocument> {
+    return this.#calls.serve(id, "savepoint", (transaction) => {
+      transaction.changes.save(name);
+      return Promise.resolve();
+    });
+  }
+
+  rollbackTo(id: TransactionId, name: SavepointName): Promise<TransactionDocument> {
+    return this.#calls.serve(id, "savepoint", (transaction) => {
+      transaction.changes.undoToSavepoint(name);
+      return Promise.resolve();
+    });
+  }
+
+  get(id: TransactionId): TransactionDocument {
+    return this.#open.document(id);
+  }
+
+  async waitFor(
+    id: TransactionId,
+    state: AwaitedState,
+    timeoutMs: number,
+    signal?: AbortSignal,
+  ): Promise<TransactionDocument> {
+    const document = this.#open.document(id);
+    if (reached(document, state)) return document;
+    return await this.#waiters.wait(id, state, timeoutMs, signal);
+  }
+
+  list(
+    filter: LedgerFilter,
+    limit: number,
+    before: TransactionId | null,
+  ): TransactionDocument[] {
+    return this.#open.list(filter, limit, before);
+  }
+
+  async diff(id: TransactionId): Promise<DiffEntry[]> {
+    if (this.#open.get(id) !== null) {
+      return await this.#calls.read(id, "read", (transaction) => diffStaged(transaction.changes));
+    }
+    const document = this.#open.document(id);
+    if (document.state !== "committed") return [];
+    return await diffCommitted(document, this.#parts.catalog);
+  }
+
+  async health(id: TransactionId): Promise<HealthReport> {
+    return await transactionHealth(this.#open.document(id), this.#parts.catalog);
+  }
+
+  /** Reads a layer inside a transaction: see {@link TransactionReads}. */
+  read<T>(
+    id: TransactionId,
+    repository: RepositoryName,
+    ref: RefName,
+    work: (view: LayerChange) => Promise<T>,
+  ): Promise<T> {
+    return this.#calls.read(id, "read", async (transaction) => {
+      const place = this.#parts.catalog.get(repository);
+      return await work(await this.#staging.view(transaction, place, ref));
+    });
+  }
+
+  locks(repository: RepositoryName | null): LocksDocument {
+    const { catalog } = this.#parts;
+    return locksDocument(this.#tables, repository && catalog.get(repository), catalog);
+  }
+
+  counts(): { readonly active: number; readonly in_doubt: number; readonly failed: number } {
+    let inDoubt = 0;
+    for (const { state } of this.#open.all()) if (state === "committing") inDoubt++;
+    const failed = this.#parts.ledger.list({ state: "failed" }, FAILED_COUNTED_MAX, null).length;
+    return { active: this.#open.size - inDoubt, in_doubt: inDoubt, failed };
+  }
+
+  async drain(timeoutMs: number): Promise<void> {
+    this.#draining = true;
+    const { clock } = this.#parts;
+    await drainTransactions(
+      { clock, open: this.#open, waits: this.#waits, steps: this.#steps },
+      timeoutMs,
+    );
+  }
+
+  touches(repositoryId: RepositoryId): boolean {
+    return this.#open.touches(repositoryId);
+  }
+
+  adoptPrepared(document: TransactionDocument, parts: readonly RepositoryPart[]): void {
+    this.#adopted.prepared(document, parts);
+  }
+
+  adoptCommitting(
+    document: TransactionDocument,
+    refs: readonly AdoptedRef[],
+    settled: Promise<SettledOutcome>,
+  ): void {
+    this.#adopted.committing(document, refs, settled);
+  }
+}
