@@ -1,7 +1,7 @@
 /** Handlers of the daemon itself. */
 import { STATUS_CODE } from "@std/http";
 import { LayerdError } from "../core/errors.ts";
-import { eventsQuery } from "../protocol/parts.events.ts";
+import { eventsQuery } from "../protocol/events.ts";
 import { openApiDocument } from "../protocol/openapi.ts";
 import type { WalDocument } from "../protocol/responses.ts";
 import type { DaemonRouteId } from "../protocol/routes.ts";

@@ -10,7 +10,7 @@ import {
 } from "../protocol/repositories.ts";
 import type { FileAnswer } from "../protocol/responses.ts";
 import type { RepositoryRouteId } from "../protocol/routes.ts";
-import type { FileDocument, ReadPoint } from "../transactions/parts.manager.ts";
+import type { FileDocument, ReadPoint } from "../transactions/manager.ts";
 import {
   type AppContext,
   type AppParts,

@@ -15,7 +15,7 @@ import {
   transactionQuery,
   transactionsQuery,
 } from "../protocol/transactions.ts";
-import type { BeginRequest } from "../transactions/parts.manager.ts";
+import type { BeginRequest } from "../transactions/manager.ts";
 import { readJsonBody, uploadStream } from "./body.ts";
 import { whileConnected } from "./client_presence.ts";
 import {
