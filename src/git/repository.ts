@@ -185,6 +185,8 @@ export interface Repository {
   workTrees(): readonly string[];
   /** Reports changes of layer refs that this daemon did not make, until closed. */
   watchLayers(report: (change: RefEdit) => void): { close(): void };
+  /** Reports changes of layers that others than this process made, until it is closed. */
+  watchLayers(report: (change: RefEdit) => void): { close(): void };
   /** Records in `layerd/position` that the log reached `lsn`; durable when resolved. */
   recordPosition(lsn: number): Promise<void>;
   /** Releases ownership cleanly (position says so) and gives back locks that recovery needs no more. */

@@ -69,6 +69,7 @@ export class Checkpointer {
   async #checkpoint(): Promise<void> {
     const { log, ledger, ledgerWriter, pipeline } = this.#parts;
     const from = toLsn(Math.max(1, log.status().checkpointLsn));
+    await pipeline.flushEndings();
     const redoLsn = await pipeline.turn(async () => {
       await log.force();
       return toLsn(log.status().durableLsn + 1);

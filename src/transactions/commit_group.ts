@@ -104,10 +104,12 @@ export class CommitGroup {
       parts: request.parts,
       idempotency: request.idempotency,
     }));
+    const ended = this.#parts.endings.records();
     let lsns: Lsn[];
     try {
-      lsns = this.#parts.log.appendAll(records);
+      lsns = this.#parts.log.appendAll([...records, ...ended]);
       await timedForce(this.#parts);
+      this.#parts.endings.written(ended);
     } catch (error) {
       if (!(error instanceof LayerdError)) throw error;
       for (const member of this.#members) this.#admission.leave(member, refused(error));

@@ -87,8 +87,9 @@ export class GroupCommitPipeline implements CommitPipeline {
   }
 
   noteRolledBack(transaction: TransactionDocument): void {
-    const lsn = this.#appendQuietly(transaction);
+    const lsn = this.#parts.log.status().lastLsn;
     this.#parts.ledger.record([{ lsn, transaction, idempotency: null }]);
+    this.#parts.endings.add(transaction);
   }
 
   /** Runs work between groups. Rejects as the work does. */
@@ -105,6 +106,17 @@ export class GroupCommitPipeline implements CommitPipeline {
     return promise;
   }
 
+  /** Logs the ends that no commit has taken along. */
+  async flushEndings(): Promise<void> {
+    await this.turn(async () => {
+      const records = this.#parts.endings.records();
+      if (records.length === 0) return;
+      this.#parts.log.appendAll(records);
+      await this.#parts.log.force();
+      this.#parts.endings.written(records);
+    });
+  }
+
   async drain(): Promise<void> {
     while (this.#running || this.#queue.length + this.#turns.length + this.#backingOff > 0) {
       const { promise, resolve } = Promise.withResolvers<void>();
@@ -112,18 +124,6 @@ export class GroupCommitPipeline implements CommitPipeline {
       await promise;
     }
     this.stalled.stop();
-  }
-
-  #appendQuietly(transaction: TransactionDocument) {
-    try {
-      return this.#parts.log.append({ kind: "rolled_back", transaction });
-    } catch (error) {
-      // Without space the end of an unprepared transaction needs no record: presumed abort.
-      if (error instanceof LayerdError && error.code === "no_space") {
-        return this.#parts.log.status().lastLsn;
-      }
-      throw error;
-    }
   }
 
   #enqueue(member: GroupMember): Promise<CommitOutcome> {

@@ -6,6 +6,7 @@ import type { LogRecord, RepositoryPart } from "../core/log_record.ts";
 import type { Clock } from "../system/clock.ts";
 import type { WriteAheadLog } from "../wal/write_ahead_log.ts";
 import type { RepositoryCatalog } from "./catalog.ts";
+import type { Endings } from "./endings.ts";
 import type { HeldRefs } from "./held_refs.ts";
 import type { LedgerWriter } from "./ledger_writer.ts";
 import type { CommitRequest } from "./pipeline.ts";
@@ -23,6 +24,7 @@ export interface CommitParts {
   readonly clock: Clock;
   readonly catalog: Pick<RepositoryCatalog, "byId" | "requireWritable" | "quarantine">;
   readonly held: HeldRefs;
+  readonly endings: Endings;
   readonly observer: CommitObserver;
 }
 

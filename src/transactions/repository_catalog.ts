@@ -7,7 +7,7 @@
  */
 import { isAbsolute, relative } from "@std/path";
 import { LayerdError, messageOf } from "../core/errors.ts";
-import { LAYER_REF_PREFIX, quote } from "../core/ids.ts";
+import { LAYER_REF_PREFIX, layerOfRef, quote } from "../core/ids.ts";
 import type { RepositoryId, RepositoryName, TransactionId } from "../core/ids.ts";
 import type { LogRecord } from "../core/log_record.ts";
 import { resolveLayout } from "../git/gate.ts";
@@ -50,6 +50,7 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
   readonly #parts: CatalogParts;
   readonly #entries = new Map<RepositoryName, Entry>();
   readonly #byId = new Map<RepositoryId, Repository>();
+  readonly #watches = new Map<RepositoryId, { close(): void }>();
   readonly #quarantined = new Map<RepositoryId, TransactionId>();
   /** Registrations change one after the other. */
   #tail: Promise<unknown> = Promise.resolve();
@@ -172,6 +173,7 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
       this.#entries.delete(name);
       this.#byId.delete(id);
       this.#quarantined.delete(id);
+      this.#unwatch(id);
       if (!(entry.repository instanceof LayerdError)) await entry.repository.forget();
     });
   }
@@ -224,7 +226,10 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
 
   async close(): Promise<void> {
     await this.#tail.catch(() => undefined);
-    for (const repository of this.all()) await repository.close();
+    for (const repository of this.all()) {
+      this.#unwatch(repository.id);
+      await repository.close();
+    }
   }
 
   async #register(request: RepositoryToOpen): Promise<Repository> {
@@ -261,9 +266,25 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
 
   #enter(entry: Entry): void {
     this.#entries.set(entry.name, entry);
-    if (!(entry.repository instanceof LayerdError)) {
-      this.#byId.set(entry.repositoryId, entry.repository);
-    }
+    const { repository } = entry;
+    if (repository instanceof LayerdError) return;
+    this.#byId.set(entry.repositoryId, repository);
+    const watch = repository.watchLayers((change) => {
+      this.#parts.events.publish("layer.changed", {
+        repository: repository.name,
+        layer: layerOfRef(change.ref),
+        ref: change.ref,
+        old: change.old,
+        new: change.new,
+        transaction_id: null,
+      });
+    });
+    this.#watches.set(entry.repositoryId, watch);
+  }
+
+  #unwatch(id: RepositoryId): void {
+    this.#watches.get(id)?.close();
+    this.#watches.delete(id);
   }
 
   #canonical(path: string): string {

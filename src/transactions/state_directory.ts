@@ -4,7 +4,7 @@
  * `format` holds the version of the directory's layout; a newer one is refused by name.
  */
 import { join } from "@std/path";
-import { LayerdError, messageOf } from "../core/errors.ts";
+import { LayerdError } from "../core/errors.ts";
 import { errorCode, type FileHandle, type FileSystem } from "../system/file_system.ts";
 
 const FORMAT_VERSION = 1;
@@ -87,19 +87,4 @@ function checkFormat(fileSystem: FileSystem, path: string): void {
     `State directory ${path} has format version ${text}, this layerd knows ${FORMAT_VERSION}: ` +
       `run the layerd that wrote it`,
   );
-}
-
-/** Empties a directory of files that nobody uses any more, such as uploads of a dead daemon. */
-export function emptyDirectory(fileSystem: FileSystem, path: string): void {
-  for (const { name, kind } of fileSystem.readDirectory(path)) {
-    const entry = join(path, name);
-    try {
-      if (kind === "directory") {
-        emptyDirectory(fileSystem, entry);
-        fileSystem.removeDirectory(entry);
-      } else fileSystem.unlink(entry);
-    } catch (error) {
-      throw new LayerdError("io_error", `Cannot remove ${entry}: ${messageOf(error)}`, {}, error);
-    }
-  }
 }

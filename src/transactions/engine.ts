@@ -1,0 +1,189 @@
+/**
+ * The engine: everything beneath the routes, opened in the one order that is safe and closed
+ * in the reverse. Used by the daemon and, with a simulated machine, by tests.
+ *
+ *   state directory lock -> log (forced) -> ledger -> repositories -> recovery -> manager
+ */
+import { getLogger } from "@logtape/logtape";
+import type { RepositoryId } from "../core/ids.ts";
+import { CHECKPOINT_BYTES } from "../core/limits.ts";
+import { type LoggedCommit, unfinishedParts } from "../core/recovery_plan.ts";
+import { openRepository } from "../git/open_repository.ts";
+import { openSqliteLedger } from "../ledger/sqlite_ledger.ts";
+import type { Clock } from "../system/clock.ts";
+import type { FileSystem } from "../system/file_system.ts";
+import type { Random } from "../system/random.ts";
+import { openLog } from "../wal/open_log.ts";
+import type { WriteAheadLog } from "../wal/write_ahead_log.ts";
+import { Checkpointer } from "./checkpoint.ts";
+import { GroupCommitPipeline } from "./commit_pipeline.ts";
+import { RingEventBus } from "./event_bus.ts";
+import { Endings } from "./endings.ts";
+import type { EventBus } from "./events.ts";
+import { FencingTokens } from "./fencing.ts";
+import type { CommitParts } from "./group_member.ts";
+import { HeldRefs } from "./held_refs.ts";
+import { createLayerReader } from "./layer_reader.ts";
+import { LedgerWriter } from "./ledger_writer.ts";
+import type { LayerReader } from "./manager.ts";
+import type { Metrics } from "./metrics.ts";
+import { recover, type Recovered } from "./recovery.ts";
+import { LoggedRepositoryCatalog } from "./repository_catalog.ts";
+import { claimStateDirectory } from "./state_directory.ts";
+import { createTransactionManager } from "./transaction_manager.ts";
+
+const logger = getLogger(["layerd", "engine"]);
+
+export interface EngineOptions {
+  readonly fileSystem: FileSystem;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly metrics: Metrics;
+  readonly stateDirectory: string;
+  readonly version: string;
+  readonly pid: number;
+  /** The log failed for good: the process must end, keeping its locks for the next start. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+export interface Engine {
+  readonly catalog: LoggedRepositoryCatalog;
+  readonly manager: ReturnType<typeof createTransactionManager>;
+  readonly reader: LayerReader;
+  readonly events: EventBus;
+  readonly log: WriteAheadLog;
+  readonly incarnation: number;
+  checkpoint(): Promise<void>;
+  /** Rolls back what is open after `timeoutMs`, finishes what is decided, makes a checkpoint. */
+  close(timeoutMs: number): Promise<void>;
+}
+
+export async function openEngine(options: EngineOptions): Promise<Engine> {
+  const { fileSystem, clock, random, metrics, version, pid } = options;
+  const state = claimStateDirectory(fileSystem, options.stateDirectory, pid);
+  try {
+    const log = await openLog({ fileSystem, clock, random, directory: state.log, version });
+    const { ledger, replaced } = openSqliteLedger(state.ledger, fileSystem);
+    if (replaced !== null) {
+      logger.warn("Ledger was damaged, moved to {replaced} and is rebuilt from the log", {
+        replaced,
+      });
+    }
+    const events = new RingEventBus({ clock, incarnation: log.incarnation });
+    const ledgerWriter = new LedgerWriter(ledger);
+    const open = openerFor(options, log);
+    const catalog: LoggedRepositoryCatalog = new LoggedRepositoryCatalog({
+      log,
+      fileSystem,
+      events,
+      open,
+      isTouched: (id) => manager.touches(id),
+      hasUnfinished: (id) => hasUnfinished(pipeline, id),
+      abandon: (id) => pipeline.turn(() => pipeline.stalled.abandon(id)),
+    });
+    const commit: CommitParts = {
+      log,
+      ledger: ledgerWriter,
+      clock,
+      catalog,
+      held: new HeldRefs(),
+      endings: new Endings(),
+      observer: metrics,
+    };
+    const pipeline = new GroupCommitPipeline({ ...commit, random, onFatal: options.onFatal });
+    const recovered = await recover({ commit, catalog, pipeline });
+    const fencing = new FencingTokens(log, recovered.digest.fencingUpTo);
+    const manager = createTransactionManager({
+      clock,
+      random,
+      catalog,
+      pipeline,
+      ledger,
+      events,
+      fileSystem,
+      metrics,
+      nextFencingToken: () => fencing.next(),
+      spoolDirectory: state.spool,
+    });
+    adoptOpenTransactions(manager, recovered);
+    const failed = new Map(recovered.failed.map((one) => [one.record.transaction.id, one]));
+    const checkpointer = new Checkpointer({
+      log,
+      ledger,
+      ledgerWriter,
+      catalog,
+      pipeline,
+      fencing,
+      clock,
+      version,
+      unresolved: () => [...failed.values(), ...pipeline.stalled.failed()],
+      afterBytes: CHECKPOINT_BYTES,
+    });
+    pipeline.afterGroup = () => checkpointer.poke();
+    return {
+      catalog,
+      manager,
+      reader: createLayerReader({ catalog, transactions: manager, fileSystem }),
+      events,
+      log,
+      incarnation: log.incarnation,
+      checkpoint: () => checkpointer.run(),
+      async close(timeoutMs) {
+        await manager.drain(timeoutMs);
+        await pipeline.drain();
+        await checkpointer.run().catch((error) => {
+          logger.warn("No checkpoint at the end, the next start reads more log: {error}", {
+            error,
+          });
+        });
+        await catalog.close();
+        events.close();
+        await log.close();
+        ledger.close();
+        state.release();
+      },
+    };
+  } catch (error) {
+    state.release();
+    throw error;
+  }
+}
+
+function openerFor(options: EngineOptions, log: WriteAheadLog) {
+  const { fileSystem, clock, random, stateDirectory, pid } = options;
+  return (
+    request: { name: Parameters<typeof openRepository>[0]["name"]; path: string; adopt: boolean },
+  ) =>
+    openRepository({
+      fileSystem,
+      clock,
+      random,
+      ...request,
+      logId: log.logId,
+      stateDirectory,
+      pid,
+      incarnation: log.incarnation,
+      lastLsn: log.status().durableLsn,
+    });
+}
+
+function hasUnfinished(pipeline: GroupCommitPipeline, id: RepositoryId): boolean {
+  const touches = (parts: readonly { repositoryId: RepositoryId }[]) =>
+    parts.some((part) => part.repositoryId === id);
+  return pipeline.stalled.commits().some((commit: LoggedCommit) => touches(commit.record.parts));
+}
+
+function adoptOpenTransactions(
+  manager: ReturnType<typeof createTransactionManager>,
+  recovered: Recovered,
+): void {
+  for (const { record } of recovered.prepared) {
+    manager.adoptPrepared(record.transaction, record.parts);
+  }
+  for (const { commit, settled } of recovered.stalled) {
+    const refs = unfinishedParts(commit).flatMap((part) =>
+      part.edits.map(({ ref }) => ({ repositoryId: part.repositoryId, ref }))
+    );
+    manager.adoptCommitting(commit.record.transaction, refs, settled);
+  }
+}
