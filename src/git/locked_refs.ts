@@ -21,6 +21,8 @@ export class FilesLockedRefs implements LockedRefs {
   readonly #packed: PackedRefs;
   readonly #loose: LooseRefs;
   readonly #locks: RefLocks;
+  /** What stands at names above refs: many refs of a group share them. */
+  readonly #above = new Map<string, "ref" | "lock" | "nothing">();
 
   constructor(packed: PackedRefs, loose: LooseRefs, locks: RefLocks) {
     this.#packed = packed;
@@ -50,8 +52,10 @@ export class FilesLockedRefs implements LockedRefs {
     for (let count = 2; count < parts.length; count++) {
       const name = parts.slice(0, count).join("/");
       if (made.has(name)) return name;
-      if (!gone.has(name) && (this.#packed.has(name) || this.#isLoose(name))) return name;
-      if (this.#isForeignLock(`${name}.lock`)) return `${name}.lock`;
+      const found = this.#above.get(name) ?? this.#lookAt(name);
+      this.#above.set(name, found);
+      if (found === "ref" && !gone.has(name)) return name;
+      if (found === "lock") return `${name}.lock`;
     }
     return null;
   }
@@ -71,8 +75,10 @@ export class FilesLockedRefs implements LockedRefs {
     return null;
   }
 
-  #isLoose(name: string): boolean {
-    return this.#loose.read(name).kind !== "absent";
+  // A ref that goes away may have somebody's lock beside it, which counts all the same.
+  #lookAt(name: string): "ref" | "lock" | "nothing" {
+    if (this.#isForeignLock(`${name}.lock`)) return "lock";
+    return this.#packed.has(name) || this.#loose.read(name).kind !== "absent" ? "ref" : "nothing";
   }
 
   #isForeignLock(name: string): boolean {

@@ -18,6 +18,7 @@
  */
 import { LayerdError } from "../core/errors.ts";
 import { type ObjectId, parseObjectId, parseRefName, type RefName } from "../core/ids.ts";
+import { REF_NAME_BYTES_MAX } from "../core/limits.ts";
 
 const LF = 0x0a;
 const SPACE = 0x20;
@@ -57,8 +58,12 @@ function rank(unit: number): number {
   return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
 }
 
+// A part of what parseRefName() accepts that needs no second look; most names are of it.
+const PLAIN_REF_NAME = /^refs(?:\/[A-Za-z0-9_-]+){2,}$/;
+
 /** The name as a ref that layerd may touch, or null for one that git's rules exclude. */
 export function validRefName(text: string): RefName | null {
+  if (text.length <= REF_NAME_BYTES_MAX && PLAIN_REF_NAME.test(text)) return text as RefName;
   try {
     return parseRefName(text);
   } catch (error) {

@@ -108,7 +108,13 @@ export class RefFiles {
       const path = `${this.#directory}/${name}`;
       if (kind === "directory") continue;
       const info = this.#fileSystem.lstatIfAny(path);
-      if (info !== null && info.modifiedMs < this.#openedMs) this.#fileSystem.unlink(path);
+      if (info === null) continue;
+      // Our own names are numbered, so their age need not be guessed.
+      const number = /^ref\.(\d+)$/.exec(name)?.[1];
+      const dead = number === undefined
+        ? info.modifiedMs < this.#openedMs
+        : Number(number) > this.#count;
+      if (dead) this.#fileSystem.unlink(path);
     }
   }
 

@@ -77,12 +77,15 @@ export class RefLocks {
   }
 
   unlockRefs(refs: readonly RefName[]): void {
+    // One ref a directory: each directory is tried once, when all its locks are gone.
+    const emptied = new Map<string, RefName>();
     for (const ref of refs) {
       if (!this.#refs.has(ref)) continue;
       if (this.#remove(this.#lockPath(ref))) this.#refs.delete(ref);
       else this.#refs.set(ref, { holder: null, sinceMs: this.#parts.clock.monotonic() });
-      this.#parts.loose.pruneParents(ref);
+      emptied.set(ref.slice(0, ref.lastIndexOf("/")), ref);
     }
+    for (const ref of emptied.values()) this.#parts.loose.pruneParents(ref);
   }
 
   lockPackedRefs(): LockOutcome {
@@ -223,10 +226,8 @@ export class RefLocks {
 
   /** Gives back what a failed call took; what it took over is nobody's again. */
   #restore(before: ReadonlyMap<RefName, HeldLock | undefined>): void {
-    for (const [ref, held] of before) {
-      if (held === undefined) this.unlockRefs([ref]);
-      else this.#refs.set(ref, held);
-    }
+    this.unlockRefs([...before].filter(([, held]) => held === undefined).map(([ref]) => ref));
+    for (const [ref, held] of before) if (held !== undefined) this.#refs.set(ref, held);
   }
 
   /** Removes a lock of ours; false where it had to stay. */

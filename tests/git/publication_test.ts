@@ -87,6 +87,29 @@ Deno.test("RefPublisher.stage() keeps the mode of the file replaced; a first one
     assertEquals((Deno.statSync(path).mode ?? 0) & 0o777, 0o664);
   }));
 
+Deno.test("RefPublisher makes files and directories as core.sharedRepository=group has native git make them", () =>
+  RefsScene.run(async (scene) => {
+    await scene.git("config", "core.sharedRepository", "group");
+    await scene.git("config", "core.logAllRefUpdates", "always");
+    await scene.git("update-ref", "refs/native/a/b", scene.commit(0));
+    scene.shared = { kind: "add", bits: 0o660 };
+    scene.logAllRefUpdates = "always";
+    const { publisher } = scene.open();
+    publisher.lockRefs([layer("a/b")], "T");
+    publisher.lockPackedRefs();
+    const staged = await publisher.stage([edit(layer("a/b"), null, scene.commit(0))], NOTE);
+    staged.publish();
+    await staged.settle();
+    await publisher.pin([layer("a/b")]);
+    const mode = (name: string) => (Deno.statSync(scene.path(name)).mode ?? 0) & 0o7777;
+    for (const name of ["refs/*", "refs/*/a", "refs/*/a/b", "logs/refs/*/a", "logs/refs/*/a/b"]) {
+      assertEquals(mode(name.replace("*", "layers")), mode(name.replace("*", "native")), name);
+    }
+    assertEquals(mode("packed-refs"), mode("refs/native/a/b"));
+    publisher.unlockPackedRefs();
+    publisher.unlockRefs([layer("a/b")]);
+  }));
+
 Deno.test("RefPublisher.stage() writes peeled lines for tags, also for tags of tags", () =>
   RefsScene.run(async (scene) => {
     await scene.git("-c", "user.name=N", "-c", "user.email=n@x", "tag", "-a", "-m", "1", "v1");

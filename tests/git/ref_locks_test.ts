@@ -210,10 +210,11 @@ Deno.test("RefPublisher.lockRefs() gives adopted locks back to nobody when it fa
 
 Deno.test("RefPublisher.sweep() removes what a dead process left in layerd/tmp, and nothing newer", () =>
   RefsScene.run((scene) => {
-    const old = scene.path("layerd/tmp/ref.1");
     Deno.mkdirSync(scene.path("layerd/tmp"));
-    Deno.writeTextFileSync(old, "x");
-    Deno.utimeSync(old, 1_000, 1_000);
+    for (const name of ["ref.1", "spool.1"]) {
+      Deno.writeTextFileSync(scene.path(`layerd/tmp/${name}`), "x");
+    }
+    Deno.utimeSync(scene.path("layerd/tmp/spool.1"), 1_000, 1_000);
     const { publisher } = scene.open();
     const fresh = scene.path("layerd/tmp/spool.2");
     Deno.writeTextFileSync(fresh, "x");

@@ -79,6 +79,18 @@ Deno.test("watchLayers() reports no publication of ours, and native changes arou
     watch.close();
   }));
 
+Deno.test("watchLayers() finds a change that left the directory's time as it was", () =>
+  RefsScene.run(async (scene) => {
+    const { watch, take } = watched(scene);
+    await scene.git("update-ref", "refs/layers/a", scene.commit(0));
+    assertEquals(take().length, 1);
+    const { mtime } = Deno.statSync(scene.path("refs/layers"));
+    await scene.git("update-ref", "refs/layers/a", scene.commit(1));
+    Deno.utimeSync(scene.path("refs/layers"), mtime ?? 0, mtime ?? 0);
+    assertEquals(take(), [edit(layer("a"), scene.commit(0), scene.commit(1))]);
+    watch.close();
+  }));
+
 Deno.test("watchLayers() finds any change among packed layers by their bytes", () =>
   RefsScene.run(async (scene) => {
     const names = ["a", "b", "c", "ca", "d"];

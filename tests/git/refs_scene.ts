@@ -4,6 +4,7 @@ import { type ObjectId, parseObjectId, parseRefName, type RefName } from "../../
 import type { RefEdit } from "../../src/core/ref_edit.ts";
 import { type OpenRefs, openRefs } from "../../src/git/open_refs.ts";
 import type { LockOutcome, ObjectStore, ObjectType } from "../../src/git/repository.ts";
+import type { SharedRepository } from "../../src/git/shared_permissions.ts";
 import type { Clock } from "../../src/system/clock.ts";
 import { DenoClock } from "../../src/system/deno_clock.ts";
 import { DenoFileSystem } from "../../src/system/deno_file_system.ts";
@@ -28,6 +29,7 @@ export class RefsScene {
   /** A line of native commits on `main`, oldest first. */
   readonly commits: readonly ObjectId[];
   logAllRefUpdates: string | null = null;
+  shared: SharedRepository = { kind: "umask" };
   readonly #objects: NativeObjects;
 
   private constructor(directory: string, bare: boolean, commits: readonly ObjectId[]) {
@@ -67,7 +69,7 @@ export class RefsScene {
     return openRefs({
       fileSystem,
       clock,
-      layout: { commonDir: this.commonDir, bare: this.bare, shared: { kind: "umask" } },
+      layout: { commonDir: this.commonDir, bare: this.bare, shared: this.shared },
       owner: { path, device: dev, inode: ino ?? 0 },
       objects: this.#objects,
       logAllRefUpdates: () => this.logAllRefUpdates,

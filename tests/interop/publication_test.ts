@@ -1,4 +1,14 @@
-/** Publication beside real git: what native processes see, and what they cannot do. */
+/**
+ * Publication beside real git: what native processes see, and what they cannot do.
+ *
+ * GIT-SAFETY section 2, item by item: 1 ref_locks_test (order, all or none) · 2 ref_locks_test
+ * (ENOENT, EEXIST, EMLINK) · 3 here, `cannot remove, move or prune` · 4 locked_refs_test,
+ * ref_reader_test · 5 locked_refs_test · 6 publication_test (modes, leftovers; where the
+ * fsyncs stand is the simulated machine's to check) · 7 packed_refs_test · 8 here, `long-lived`,
+ * and size_pad_test · 9 here, `a process that dies` · 10 publication_test, ref_locks_test ·
+ * 11 reflog_test · 12 ref_reader_test, locked_refs_test · 13 cannot be prevented and is
+ * documented in publication.ts.
+ */
 import { assert, assertEquals } from "@std/assert";
 import { parseObjectId } from "../../src/core/ids.ts";
 import type { RefEdit } from "../../src/core/ref_edit.ts";
@@ -113,13 +123,15 @@ Deno.test("publish() is seen at once by long-lived git processes, 200 times of 2
     const catFile = new LongLived(scene.directory, "cat-file", "--batch-check");
     const updateRef = new LongLived(scene.directory, "update-ref", "--stdin");
     let stale = 0;
-    for (let round = 1; round <= 200; round++) {
-      const [old, next] = [scene.commit((round - 1) % 4), scene.commit(round % 4)];
-      const edits: RefEdit[] = [edit(a, old, next)];
-      // The size without pad goes up and down, too.
-      if (round % 3 === 1) edits.push(edit(gone, null, next));
-      if (round % 3 === 2) edits.push(edit(gone, old, null));
-      await publishEdits(open, edits);
+    for (let round = 0; round < 200; round++) {
+      // Twice between two looks: the file system hands the first file's inode out again.
+      const [old, between, next] = [0, 1, 2].map((step) => scene.commit((2 * round + step) % 5));
+      assert(old && between && next);
+      const [make, remove]: RefEdit[][] = round % 3 === 0
+        ? [[edit(gone, null, next)], [edit(gone, next, null)]]
+        : [[], []];
+      await publishEdits(open, [edit(a, old, between), ...make ?? []]);
+      await publishEdits(open, [edit(a, between, next), ...remove ?? []]);
       const [line] = await catFile.ask([a], 1);
       if (line !== `${next} commit ${line?.split(" ")[2]}`) stale++;
       // Ends the process with a fatal error where it compares with an old value.
@@ -130,7 +142,7 @@ Deno.test("publish() is seen at once by long-lived git processes, 200 times of 2
     await catFile.close();
     await updateRef.close();
     assertEquals(stale, 0);
-  }));
+  }, { commits: 5 }));
 
 Deno.test("native git cannot remove, move or prune a packed ref under our locks", () =>
   RefsScene.run(async (scene) => {
