@@ -3,7 +3,7 @@
  * large packs. Requests are answered in order. A child that dies (a damaged object makes git
  * die) fails the requests that it had, and the next request starts a new one.
  *
- * Replacement refs and the caller's GIT_* variables are kept out: the answer must be the
+ * Replacement refs and the caller's `GIT_*` variables are kept out: the answer must be the
  * object of that id in this repository.
  */
 import { LayerdError, messageOf } from "../core/errors.ts";
@@ -55,7 +55,7 @@ export class CatFile {
 
 function spawnCatFile(layout: RepositoryLayout, content: string): Deno.ChildProcess | null {
   try {
-    const child = new Deno.Command("git", {
+    return new Deno.Command("git", {
       // Reading objects runs nothing that a foreign repository could bring along, and the
       // operator has asked for this one: git's ownership check has nothing to protect here.
       args: ["-c", "safe.directory=*", `--git-dir=${layout.commonDir}`, "cat-file", `--${content}`],
@@ -72,8 +72,6 @@ function spawnCatFile(layout: RepositoryLayout, content: string): Deno.ChildProc
       stdout: "piped",
       stderr: "piped",
     }).spawn();
-    child.unref();
-    return child;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return null;
     throw new LayerdError("git_error", `git cannot be run: ${messageOf(error)}`, {}, error);

@@ -37,14 +37,19 @@ export function encodeLoose(type: ObjectType, body: Uint8Array): Uint8Array {
   const whole = new Uint8Array(header.length + body.length);
   whole.set(header);
   whole.set(body, header.length);
-  return deflateSync(whole, { level: constants.Z_BEST_SPEED });
+  return plainBytes(deflateSync(whole, { level: constants.Z_BEST_SPEED }));
+}
+
+/** The same memory without Node's Buffer methods, which differ from Uint8Array's. */
+function plainBytes(buffer: Uint8Array): Uint8Array {
+  return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length);
 }
 
 /** Reads a loose object's file; null where it is damaged (torn, or not what its name says). */
 export function decodeLoose(oid: ObjectId, file: Uint8Array): GitObject | null {
   let whole: Uint8Array;
   try {
-    whole = inflateSync(file);
+    whole = plainBytes(inflateSync(file));
   } catch {
     return null;
   }
