@@ -142,6 +142,8 @@ export class GroupCommitPipeline implements CommitPipeline {
       const idle = this.#idle;
       this.#idle = [];
       for (const resolve of idle) resolve();
+      // Work that came after the worker had looked and before it was over found it running.
+      if (this.#fatal === null && this.#queue.length + this.#turns.length > 0) this.#wake();
     });
   }
 
