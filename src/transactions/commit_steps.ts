@@ -25,6 +25,7 @@ import { buildPart, resultsOf } from "./build.ts";
 import { RETRYABLE_REFUSALS } from "./group_member.ts";
 import type { LayerAccess } from "./layer_access.ts";
 import type { LockWaits } from "./lock_waits.ts";
+import type { Metrics } from "./metrics.ts";
 import type { OpenTransaction } from "./open_transaction.ts";
 import type { OpenTransactions } from "./open_transactions.ts";
 import type { CommitOutcome, CommitPipeline, CommitRequest, SettledOutcome } from "./pipeline.ts";
@@ -38,6 +39,7 @@ export interface CommitStepsParts {
   readonly open: OpenTransactions;
   readonly access: LayerAccess;
   readonly waits: LockWaits;
+  readonly metrics: Metrics;
 }
 
 export class CommitSteps {
@@ -53,7 +55,10 @@ export class CommitSteps {
     entry: IdempotencyEntry | null,
   ): Promise<TransactionDocument> {
     const request = await this.#ready(transaction, "commit", entry);
-    const outcome = await this.#parts.pipeline.commit(request);
+    const { clock, metrics, pipeline } = this.#parts;
+    const startMs = clock.monotonic();
+    const outcome = await pipeline.commit(request);
+    metrics.observeCommit(clock.monotonic() - startMs);
     return await this.#outcome(transaction, outcome, request.transaction.results);
   }
 

@@ -15,8 +15,8 @@ import {
   type RepositoryName,
   type TransactionId,
 } from "../core/ids.ts";
-import { parseCommit } from "../git/object_codec.ts";
-import type { CommitFields, Repository } from "../git/repository.ts";
+import { readCommit, readHistory } from "../git/history.ts";
+import type { Repository } from "../git/repository.ts";
 import type { FileSystem } from "../system/file_system.ts";
 import type { RepositoryCatalog } from "./catalog.ts";
 import { transactionOf } from "./commit_message.ts";
@@ -119,14 +119,17 @@ class CatalogLayerReader implements LayerReader {
     const repository = this.#parts.catalog.get(name);
     const tip = repository.refs.read(layerRef(layer));
     if (tip === null) throw layerNotFound(name, layer);
-    const commits = await history(repository, tip, limit);
-    return commits.map(({ oid, fields }) => ({
-      oid,
-      message: fields.message,
-      author: { name: fields.author.name, email: fields.author.email },
-      committed_at: fromSeconds(fields.committer.atSeconds),
-      transaction_id: transactionOf(fields.message),
-    }));
+    const commits = [];
+    for await (const { oid, fields } of readHistory(repository.objects, tip, limit)) {
+      commits.push({
+        oid,
+        message: fields.message,
+        author: { name: fields.author.name, email: fields.author.email },
+        committed_at: fromSeconds(fields.committer.atSeconds),
+        transaction_id: transactionOf(fields.message),
+      });
+    }
+    return commits;
   }
 
   /** Opens the view that the point asks for. */
@@ -181,42 +184,10 @@ async function requireCommitAt(repository: Repository, at: ObjectId): Promise<vo
   );
 }
 
-/** Newest first by committer date, parents after their children's dates allow. */
-async function history(
-  repository: Repository,
-  tip: ObjectId,
-  limit: number,
-): Promise<{ readonly oid: ObjectId; readonly fields: CommitFields }[]> {
-  const seen = new Set([tip]);
-  const open = [{ oid: tip, fields: await readCommit(repository, tip) }];
-  const commits = [];
-  while (commits.length < limit) {
-    const newest = open.shift();
-    if (newest === undefined) break;
-    commits.push(newest);
-    for (const parent of newest.fields.parents) {
-      if (seen.has(parent)) continue;
-      seen.add(parent);
-      const next = { oid: parent, fields: await readCommit(repository, parent) };
-      const place = open.findIndex((other) =>
-        other.fields.committer.atSeconds < next.fields.committer.atSeconds
-      );
-      open.splice(place < 0 ? open.length : place, 0, next);
-    }
-  }
-  return commits;
-}
-
-async function readCommit(repository: Repository, oid: ObjectId): Promise<CommitFields> {
-  const object = await repository.objects.read(oid);
-  if (object?.type === "commit") return parseCommit(object.body, oid);
-  throw new LayerdError("git_error", `Commit ${oid} is missing in repository ${repository.name}`);
-}
-
 /** Null where the tip cannot be read: a listing does not fail for one damaged layer. */
 async function updatedAt(repository: Repository, commit: ObjectId): Promise<string | null> {
   try {
-    return fromSeconds((await readCommit(repository, commit)).committer.atSeconds);
+    return fromSeconds((await readCommit(repository.objects, commit)).fields.committer.atSeconds);
   } catch (error) {
     if (error instanceof LayerdError) return null;
     throw error;

@@ -14,6 +14,7 @@ import type { LockMode } from "../core/transaction_document.ts";
 import type { Repository } from "../git/repository.ts";
 import type { Clock } from "../system/clock.ts";
 import type { EventBus } from "./events.ts";
+import type { Metrics } from "./metrics.ts";
 
 /** One lock that a transaction wants. */
 export interface LockWish {
@@ -39,12 +40,14 @@ export class LockWaits {
   readonly #tables: LockTables;
   readonly #clock: Clock;
   readonly #events: EventBus;
+  readonly #metrics: Metrics;
   readonly #waits = new Map<TransactionId, Wait>();
 
-  constructor(tables: LockTables, clock: Clock, events: EventBus) {
+  constructor(tables: LockTables, clock: Clock, events: EventBus, metrics: Metrics) {
     this.#tables = tables;
     this.#clock = clock;
     this.#events = events;
+    this.#metrics = metrics;
   }
 
   /**
@@ -57,6 +60,7 @@ export class LockWaits {
     const answer = this.#tables.acquire(owner, repository.id, ref, mode, since);
     if (answer.kind === "granted") return;
     if (answer.kind === "deadlock") throw this.#deadlock(owner, answer.cycle, answer.holders);
+    this.#metrics.countLockWait();
     const granted = this.#wait(wish, patience);
     this.#events.publish("lock.waiting", {
       transaction_id: owner,
@@ -84,8 +88,10 @@ export class LockWaits {
   #wait(wish: LockWish, { timeoutMs, signal }: Patience): Promise<void> {
     const { owner } = wish;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const startMs = this.#clock.monotonic();
     const onAbort = () => wait.refuse(wentAway(wish));
     const leave = () => {
+      this.#metrics.observeLockWait(this.#clock.monotonic() - startMs);
       timer.cancel();
       signal?.removeEventListener("abort", onAbort);
       this.#waits.delete(owner);
@@ -128,6 +134,7 @@ export class LockWaits {
     cycle: readonly TransactionId[],
     holders: readonly LockHolder[],
   ): LayerdError {
+    this.#metrics.countDeadlock();
     this.#events.publish("lock.deadlock", { transaction_id: victim, cycle });
     const blocker = cycle[(cycle.indexOf(victim) + 1) % cycle.length] ?? victim;
     return new LayerdError(

@@ -8,7 +8,7 @@
  */
 import { invariant, LayerdError } from "../core/errors.ts";
 import { parseTransactionId, type RepositoryId, type TransactionId } from "../core/ids.ts";
-import type { TransactionDocument } from "../core/transaction_document.ts";
+import { isTerminal, type TransactionDocument } from "../core/transaction_document.ts";
 import type { Ledger, LedgerFilter } from "../ledger/ledger.ts";
 import type { Clock } from "../system/clock.ts";
 import type { BlobSpool } from "./blob_spool.ts";
@@ -16,6 +16,7 @@ import type { EventBus } from "./events.ts";
 import type { IdempotencyKeys } from "./idempotency.ts";
 import type { Leases } from "./leases.ts";
 import type { LockWaits } from "./lock_waits.ts";
+import type { Metrics } from "./metrics.ts";
 import type { OpenTransaction } from "./open_transaction.ts";
 import type { StateWaiters } from "./state_waiters.ts";
 
@@ -31,6 +32,7 @@ export interface OpenTransactionsParts {
   readonly spool: BlobSpool;
   readonly keys: IdempotencyKeys;
   readonly waiters: StateWaiters;
+  readonly metrics: Metrics;
 }
 
 export class OpenTransactions {
@@ -94,13 +96,14 @@ export class OpenTransactions {
   /** Takes the transaction out with everything it holds. */
   end(transaction: OpenTransaction, document: TransactionDocument): void {
     const { id, header } = transaction;
-    const { leases, waits, spool, keys, events, waiters } = this.#parts;
+    const { leases, waits, spool, keys, events, waiters, metrics } = this.#parts;
     invariant(
       transaction.state === document.state,
       `${id} ended ${document.state} in another state`,
     );
     this.#open.delete(id);
     this.#remember(document);
+    if (isTerminal(document.state)) metrics.countOutcome(document.state);
     leases.drop(id);
     if (header.idempotency !== null) keys.free(header.idempotency);
     waits.release(id);

@@ -36,6 +36,7 @@ import { Leases } from "./leases.ts";
 import { LockWaits } from "./lock_waits.ts";
 import { locksDocument } from "./locks_document.ts";
 import type { BeginRequest, DiffEntry, LocksDocument, TransactionManager } from "./manager.ts";
+import type { Metrics } from "./metrics.ts";
 import { OpenTransactions } from "./open_transactions.ts";
 import type { CommitPipeline, SettledOutcome } from "./pipeline.ts";
 import { StageSteps } from "./stage_steps.ts";
@@ -59,6 +60,7 @@ export interface TransactionManagerParts {
   /** A directory of the manager's own for uploads; emptied when the manager is made. */
   readonly spoolDirectory: string;
   readonly fileSystem: FileSystem;
+  readonly metrics: Metrics;
 }
 
 /** What the composition root and recovery use beyond the routes' interface. */
@@ -95,14 +97,14 @@ class PipelinedTransactionManager implements LocalTransactionManager {
   #draining = false;
 
   constructor(parts: TransactionManagerParts) {
-    const { clock, catalog, pipeline, ledger, events } = parts;
+    const { clock, catalog, pipeline, ledger, events, metrics } = parts;
     this.#parts = parts;
     const keys = new IdempotencyKeys(clock, ledger);
     const leases = new Leases(clock, (id) => this.#calls.expire(id));
     const waiters = this.#waiters = new StateWaiters(clock);
     const spool = this.#spool = new BlobSpool(parts.spoolDirectory, parts.fileSystem);
     const tables = this.#tables;
-    const waits = this.#waits = new LockWaits(tables, clock, events);
+    const waits = this.#waits = new LockWaits(tables, clock, events, metrics);
     const access = new LayerAccess(waits);
     const open = this.#open = new OpenTransactions({
       clock,
@@ -113,8 +115,9 @@ class PipelinedTransactionManager implements LocalTransactionManager {
       spool,
       keys,
       waiters,
+      metrics,
     });
-    const steps = this.#steps = new CommitSteps({ clock, pipeline, open, access, waits });
+    const steps = this.#steps = new CommitSteps({ clock, pipeline, open, access, waits, metrics });
     const calls = this.#calls = new TransactionCalls({ clock, open, leases, steps });
     const staging = this.#staging = new StageSteps({ clock, catalog, access, steps });
     this.#begin = new BeginTransaction({ ...parts, open, keys, access, calls, steps, staging });

@@ -1,0 +1,211 @@
+/**
+ * The engine over real repositories in a temporary directory: what the transactions room's
+ * tests talk to. One repository `app` with a native commit on `main` unless told otherwise.
+ */
+import {
+  parseFilePath,
+  parseLayerName,
+  parseObjectId,
+  parseRefName,
+  parseRepositoryName,
+  parseTransactionId,
+  type TransactionId,
+} from "../../src/core/ids.ts";
+import type { FileContent, Operation } from "../../src/core/operations.ts";
+import type { TransactionDocument } from "../../src/core/transaction_document.ts";
+import { DenoClock } from "../../src/system/deno_clock.ts";
+import { DenoFileSystem } from "../../src/system/deno_file_system.ts";
+import { DenoRandom } from "../../src/system/deno_random.ts";
+import { type Engine, openEngine } from "../../src/transactions/engine.ts";
+import type { LayerdEvent } from "../../src/transactions/events.ts";
+import type { BeginRequest, ReadPoint } from "../../src/transactions/manager.ts";
+import { Metrics } from "../../src/transactions/metrics.ts";
+import { makeRepository } from "../harness/repositories.ts";
+
+export const app = parseRepositoryName("app");
+
+export class EngineScene {
+  readonly directory: string;
+  #engine: Engine | null = null;
+
+  constructor(directory: string) {
+    this.directory = directory;
+  }
+
+  get engine(): Engine {
+    if (this.#engine === null) throw new Error("The engine is closed");
+    return this.#engine;
+  }
+
+  get manager(): Engine["manager"] {
+    return this.engine.manager;
+  }
+
+  get reader(): Engine["reader"] {
+    return this.engine.reader;
+  }
+
+  /** Path of the repository with this name. */
+  path(name: string): string {
+    return `${this.directory}/${name}`;
+  }
+
+  async open(): Promise<void> {
+    this.#engine = await openEngine({
+      fileSystem: new DenoFileSystem(),
+      clock: new DenoClock(),
+      random: new DenoRandom(),
+      metrics: new Metrics(),
+      stateDirectory: `${this.directory}/state`,
+      version: "0.0.0",
+      pid: Deno.pid,
+      onFatal: (error) => {
+        throw error;
+      },
+    });
+  }
+
+  async close(): Promise<void> {
+    const engine = this.#engine;
+    this.#engine = null;
+    await engine?.close(0);
+  }
+
+  async restart(): Promise<void> {
+    await this.close();
+    await this.open();
+  }
+
+  async serveRepository(name: string): Promise<void> {
+    const path = await makeRepository(this.path(name));
+    await this.engine.catalog.add({ name: parseRepositoryName(name), path, adopt: false });
+  }
+
+  begin(request: Partial<BeginRequest> = {}, signal?: AbortSignal): Promise<TransactionDocument> {
+    return this.manager.begin({
+      message: null,
+      author: null,
+      isolation: "locking",
+      locks: [],
+      lockTimeoutMs: 5_000,
+      leaseMs: 30_000,
+      prepareTimeoutMs: 10_000,
+      tenantId: null,
+      labels: {},
+      operations: [],
+      commit: false,
+      idempotency: null,
+      ...request,
+    }, signal);
+  }
+
+  /** Begins and answers the id. */
+  async openTransaction(request: Partial<BeginRequest> = {}): Promise<TransactionId> {
+    return parseTransactionId((await this.begin(request)).id);
+  }
+
+  /** One-shot commit of these operations. */
+  run(...operations: Operation[]): Promise<TransactionDocument> {
+    return this.begin({ operations, commit: true });
+  }
+
+  /** Text of a file as git would see it now, or inside a transaction. */
+  async text(layer: string, path: string, transaction: TransactionId | null = null) {
+    const file = await this.reader.file(at(layer, transaction), parseFilePath(path));
+    return new TextDecoder().decode(file.bytes);
+  }
+
+  /** Paths of a layer. */
+  async paths(layer: string, transaction: TransactionId | null = null): Promise<string[]> {
+    const { files } = await this.reader.tree(at(layer, transaction));
+    return files.map(({ path }) => path);
+  }
+
+  /** Events from now on, collected until the returned function is called. */
+  events(): () => Promise<LayerdEvent[]> {
+    const subscription = this.engine.events.subscribe(null);
+    const events: LayerdEvent[] = [];
+    const reading = (async () => {
+      for await (const event of subscription) if ("data" in event) events.push(event);
+    })();
+    return async () => {
+      subscription.close();
+      await reading;
+      return events;
+    };
+  }
+}
+
+/** Runs a test over an engine that serves `app`, and removes everything. */
+export async function withEngine(test: (scene: EngineScene) => Promise<void>): Promise<void> {
+  const directory = await Deno.realPath(await Deno.makeTempDir({ prefix: "layerd-engine-" }));
+  const scene = new EngineScene(directory);
+  try {
+    await scene.open();
+    await scene.serveRepository("app");
+    await test(scene);
+  } finally {
+    await scene.close();
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
+function at(layer: string, transaction: TransactionId | null): ReadPoint {
+  return { repository: app, layer: parseLayerName(layer), transaction, at: null };
+}
+
+export function create(layer: string): Operation {
+  return { op: "create_layer", repository: app, layer: parseLayerName(layer), from: null };
+}
+
+export function createFrom(layer: string, from: string): Operation {
+  const origin = from.startsWith("refs/")
+    ? { kind: "ref" as const, ref: parseRefName(from) }
+    : { kind: "layer" as const, layer: parseLayerName(from) };
+  return { op: "create_layer", repository: app, layer: parseLayerName(layer), from: origin };
+}
+
+export function put(layer: string, path: string, text: string): Operation {
+  const content: FileContent = { kind: "inline", bytes: new TextEncoder().encode(text) };
+  return {
+    op: "put_file",
+    repository: app,
+    layer: parseLayerName(layer),
+    path: parseFilePath(path),
+    mode: "100644",
+    content,
+  };
+}
+
+export function remove(layer: string, path: string): Operation {
+  return {
+    op: "delete_file",
+    repository: app,
+    layer: parseLayerName(layer),
+    path: parseFilePath(path),
+  };
+}
+
+export function move(layer: string, from: string, to: string): Operation {
+  return {
+    op: "move_file",
+    repository: app,
+    layer: parseLayerName(layer),
+    from: parseFilePath(from),
+    to: parseFilePath(to),
+  };
+}
+
+export function dropLayer(layer: string): Operation {
+  return { op: "delete_layer", repository: app, layer: parseLayerName(layer) };
+}
+
+export function updateRef(ref: string, value: string | null): Operation {
+  const oid = value === null ? null : parseObjectId(value);
+  return { op: "update_ref", repository: app, ref: parseRefName(ref), new: oid };
+}
+
+export function verify(ref: string, commit: string | null): Operation {
+  const oid = commit === null ? null : parseObjectId(commit);
+  return { op: "verify", repository: app, ref: parseRefName(ref), commit: oid };
+}
