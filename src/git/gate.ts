@@ -13,8 +13,8 @@
  *   symbolic_link      `refs` or `packed-refs` belong to another repository
  *   case_insensitive, no_hard_links, no_link_counts, no_flock: the file system
  *
- * resolveLayout() and checkFormat() only read. checkFileSystem() makes `layerd/` and leaves
- * nothing else in it.
+ * resolveLayout() and checkFormat() only read. checkLayout() makes `layerd/` where it is
+ * missing, and leaves it behind, empty, only where it refuses nothing.
  */
 import { basename, dirname, isAbsolute, resolve } from "@std/path";
 import { LayerdError } from "../core/errors.ts";
@@ -253,22 +253,25 @@ export function checkLayout(fs: FileSystem, layout: RepositoryLayout, random: Ra
   checkFileSystem(fs, layout, random);
 }
 
-/** Makes `layerd/` with its parts where they are missing. */
-export function makeLayerdDirectories(fs: FileSystem, layout: RepositoryLayout): void {
+/** Makes `layerd/` with its parts where they are missing; answers those that it made. */
+export function makeLayerdDirectories(fs: FileSystem, layout: RepositoryLayout): string[] {
   const directory = `${layout.commonDir}/layerd`;
+  const made: string[] = [];
   for (const path of [directory, `${directory}/tmp`, `${directory}/pending`]) {
     try {
       fs.makeDirectory(path);
+      made.push(path);
       shareWithGroup(fs, path, layout.shared);
     } catch (error) {
       if (errorCode(error) !== "EEXIST") throw accessError(error);
     }
   }
+  return made;
 }
 
 /** Probes in `layerd/tmp` whether hard links, their count and flock(2) work. */
 function checkFileSystem(fs: FileSystem, layout: RepositoryLayout, random: Random): void {
-  makeLayerdDirectories(fs, layout);
+  const made = makeLayerdDirectories(fs, layout);
   const name = `probe-${random.bytes(8).toHex()}`;
   const first = `${layout.commonDir}/layerd/tmp/${name}`;
   const second = `${first}-link`;
@@ -279,10 +282,11 @@ function checkFileSystem(fs: FileSystem, layout: RepositoryLayout, random: Rando
     }
     probeLinks(fs, first, second, layout.commonDir);
     probeLocks(fs, first, layout.commonDir);
+    for (const path of [second, first]) fs.unlink(path);
   } catch (error) {
+    for (const path of [second, first]) if (fs.lstatIfAny(path) !== null) fs.unlink(path);
+    for (const path of made.reverse()) fs.removeDirectory(path);
     throw accessError(error);
-  } finally {
-    for (const path of [first, second]) if (fs.lstatIfAny(path) !== null) fs.unlink(path);
   }
 }
 

@@ -6,21 +6,16 @@
  *   foreign_lock, dead_lock, leftover_temporary, alternate_missing             suspicious
  *   not_checked                                                               unknown
  */
-import { messageOf } from "../core/errors.ts";
+import { LayerdError, messageOf } from "../core/errors.ts";
 import type { ObjectId, RefName } from "../core/ids.ts";
 import { HEALTH_TIPS_MAX, STALE_FILE_MS } from "../core/limits.ts";
 import type { Clock } from "../system/clock.ts";
 import type { FileInfo, FileSystem } from "../system/file_system.ts";
 import type { RepositoryLayout } from "./gate.ts";
 import { LooseRefs } from "./loose_refs.ts";
-import { OWNER_MAGIC, type OwnerFile } from "./owner.ts";
-import type {
-  ObjectStore,
-  RefReader,
-  RefSnapshot,
-  RepositoryFinding,
-  TreeReader,
-} from "./repository.ts";
+import type { OwnerFile } from "./owner.ts";
+import { OWNER_MAGIC } from "./owner_file.ts";
+import type { ObjectStore, RefReader, RepositoryFinding, TreeReader } from "./repository.ts";
 
 const CHECKED_PREFIXES = ["refs/layers/", "refs/heads/"];
 
@@ -52,16 +47,17 @@ export async function lookForDamage(parts: FindingParts): Promise<RepositoryFind
       findings.push(finding("suspicious", "alternate_missing", text, null));
     }
   }
-  let snapshot: RefSnapshot;
   try {
-    snapshot = parts.refs.snapshot();
+    for await (const found of damagedTips(parts)) findings.push(found);
   } catch (error) {
+    if (!(error instanceof LayerdError)) throw error;
+    // A damaged ref ends the enumeration and is among the findings; what stands behind it is
+    // looked at once it is mended.
     if (!findings.some((one) => one.code === "ref_damaged")) {
-      findings.push(finding("corrupted", "packed_refs_damaged", messageOf(error), null));
+      findings.push(finding("corrupted", "packed_refs_damaged", error.message, null));
     }
-    return findings;
   }
-  return [...findings, ...await damagedTips(parts, snapshot)];
+  return findings;
 }
 
 function damagedRefs({ fileSystem, layout }: FindingParts): RepositoryFinding[] {
@@ -124,24 +120,21 @@ function leftovers({ fileSystem, clock, layout }: FindingParts): RepositoryFindi
   return findings;
 }
 
-async function damagedTips(
-  parts: FindingParts,
-  snapshot: RefSnapshot,
-): Promise<RepositoryFinding[]> {
-  const findings: RepositoryFinding[] = [];
+async function* damagedTips(parts: FindingParts): AsyncGenerator<RepositoryFinding> {
+  const snapshot = parts.refs.snapshot();
   let count = 0;
   for (const prefix of CHECKED_PREFIXES) {
     for (const [ref, oid] of snapshot.entries(prefix)) {
       count += 1;
       if (count > HEALTH_TIPS_MAX) {
         const text = `Only the first ${HEALTH_TIPS_MAX} layers and branches were looked at`;
-        return [...findings, finding("unknown", "not_checked", text, null)];
+        yield finding("unknown", "not_checked", text, null);
+        return;
       }
       const found = await damageOf(parts, ref, oid);
-      if (found !== null) findings.push(found);
+      if (found !== null) yield found;
     }
   }
-  return findings;
 }
 
 /** Branches and layers point at commits; their root tree must be there too. */
