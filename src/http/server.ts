@@ -22,6 +22,11 @@ const logger = getLogger(["layerd", "http"]);
 
 const LOCK_TRIES = 250;
 const LOCK_PAUSE_MS = 20;
+/**
+ * Answers under way get this long at the end. A client that neither finishes its body nor
+ * reads its answer nor goes away would hold Deno's graceful shutdown for ever.
+ */
+const LAST_ANSWERS_MS_MAX = 2_000;
 
 /** Why no socket was made. */
 export type SocketRefusal = "path_too_long" | "unsafe_directory" | "in_use" | "not_a_socket";
@@ -48,7 +53,8 @@ export interface SocketServer {
   readonly path: string;
   /**
    * Removes the socket if it is still ours, stops listening and resolves when every answer
-   * under way was sent. Event streams must be closed before: they never end by themselves.
+   * under way was sent, or two seconds later. Close the event streams before: they do not end
+   * by themselves. What is still open then does not keep the process alive.
    */
   close(): Promise<void>;
 }
@@ -198,10 +204,20 @@ class DenoSocketServer implements SocketServer {
       if (lock !== null && this.#isOurs()) this.#options.fileSystem.unlink(this.path);
       // Also under the lock: shutdown() unlinks the binding name, which another daemon that
       // starts may be using. Without the lock it waits in vain, and says so.
-      await this.#server.shutdown();
+      await this.#shutDown();
     } finally {
       lock?.close();
     }
+  }
+
+  async #shutDown(): Promise<void> {
+    const late = Promise.withResolvers<"late">();
+    const timer = this.#options.clock.after(LAST_ANSWERS_MS_MAX, () => late.resolve("late"));
+    const ended = await Promise.race([this.#server.shutdown(), late.promise]);
+    timer.cancel();
+    if (ended !== "late") return;
+    logger.warn("Left a client that neither finished its request nor read its answer");
+    this.#server.unref();
   }
 
   async #lock(): Promise<FileHandle | null> {
