@@ -5,18 +5,31 @@
  */
 import type { TransactionId } from "./ids.ts";
 
+/** Transactions that wait for one another in a ring, and the youngest of them. */
+export interface Deadlock {
+  readonly victim: TransactionId;
+  /** From the requester on, each waiting for the next, the last one for the first. */
+  readonly cycle: readonly TransactionId[];
+}
+
 /**
- * Names victims until no cycle through `requester` is left without one. Depth-first search
- * with a visited set: linear in the edges of the graph that can be reached, per victim.
+ * Whom a transaction waits for, in one search. It need not name anybody again whom it named
+ * for another transaction of the same search.
+ */
+export type Exploration = (id: TransactionId) => readonly TransactionId[];
+
+/**
+ * Names victims until no cycle through `requester` is left without one. Each search goes
+ * breadth first, so that a cycle is as short as can be and nobody dies who only stood by.
  */
 export function findDeadlocks(
   requester: TransactionId,
-  blockersOf: (id: TransactionId) => readonly TransactionId[],
-): { readonly victim: TransactionId; readonly cycle: readonly TransactionId[] }[] {
-  const found: { victim: TransactionId; cycle: readonly TransactionId[] }[] = [];
+  newExploration: () => Exploration,
+): Deadlock[] {
+  const found: Deadlock[] = [];
   const victims = new Set<TransactionId>();
   for (;;) {
-    const cycle = findCycle(requester, (id) => blockersOf(id).filter((to) => !victims.has(to)));
+    const cycle = findCycle(requester, newExploration(), victims);
     if (cycle === null) return found;
     const victim = cycle.reduce((youngest, id) => id > youngest ? id : youngest);
     found.push({ victim, cycle });
@@ -25,26 +38,30 @@ export function findDeadlocks(
   }
 }
 
-/** A path from the requester back to itself, without the closing repetition, or null. */
+/** A way from the requester back to itself past no victim, without its repetition, or null. */
 function findCycle(
   requester: TransactionId,
-  blockersOf: (id: TransactionId) => readonly TransactionId[],
+  blockersOf: Exploration,
+  victims: ReadonlySet<TransactionId>,
 ): TransactionId[] | null {
-  const visited = new Set<TransactionId>();
-  const path: TransactionId[] = [requester];
-  const ways: TransactionId[][] = [[...blockersOf(requester)]];
-  while (ways.length > 0) {
-    const next = ways.at(-1)?.pop();
-    if (next === undefined) {
-      ways.pop();
-      path.pop();
-    } else if (next === requester) {
-      return path;
-    } else if (!visited.has(next)) {
-      visited.add(next);
-      path.push(next);
-      ways.push([...blockersOf(next)]);
+  const cameFrom = new Map<TransactionId, TransactionId>();
+  const reached = [requester];
+  for (const at of reached) {
+    for (const to of blockersOf(at)) {
+      if (to === requester) return wayTo(at, cameFrom);
+      if (cameFrom.has(to) || victims.has(to)) continue;
+      cameFrom.set(to, at);
+      reached.push(to);
     }
   }
   return null;
+}
+
+function wayTo(
+  last: TransactionId,
+  cameFrom: ReadonlyMap<TransactionId, TransactionId>,
+): TransactionId[] {
+  const way = [last];
+  for (let at = cameFrom.get(last); at !== undefined; at = cameFrom.get(at)) way.push(at);
+  return way.reverse();
 }

@@ -10,9 +10,21 @@
  * L4. acquire() leaves no cycle in the waits-for graph, once the victims it named are released.
  * L5. A transaction waits for one lock at a time; an entry without holders and waiters is gone.
  */
-import { findDeadlocks } from "./deadlock.ts";
+import { type Deadlock, type Exploration, findDeadlocks } from "./deadlock.ts";
 import { invariant, type LockHolder } from "./errors.ts";
 import type { RefName, RepositoryId, TransactionId } from "./ids.ts";
+import {
+  compatible,
+  enqueue,
+  type Entry,
+  explore,
+  type Explored,
+  holdersInTheWay,
+  listHolders,
+  listWaiter,
+  unexplored,
+  type Waiter,
+} from "./lock_entry.ts";
 import type { LockMode } from "./transaction_document.ts";
 
 /** A lock that a transaction has, or has just been given. */
@@ -23,12 +35,6 @@ export interface Grant {
   readonly mode: LockMode;
 }
 
-/** Transactions that wait for one another in a ring, and the youngest of them. */
-export interface Deadlock {
-  readonly victim: TransactionId;
-  readonly cycle: readonly TransactionId[];
-}
-
 export type LockAnswer =
   | { readonly kind: "granted" }
   /** Queued. `victims` must be released by the caller: they stood in a cycle with the waiter. */
@@ -37,7 +43,10 @@ export type LockAnswer =
     readonly holders: readonly LockHolder[];
     readonly victims: readonly Deadlock[];
   }
-  /** Not queued: the requester is the youngest of a cycle that its wait would close. */
+  /**
+   * Not queued: the requester is the youngest of a cycle that its wait would close.
+   * `holders` has those who wait before it too, since it would wait for them as well.
+   */
   | {
     readonly kind: "deadlock";
     readonly holders: readonly LockHolder[];
@@ -50,24 +59,6 @@ export interface LockListing {
   readonly ref: RefName;
   readonly holders: readonly LockHolder[];
   readonly waiters: readonly LockHolder[];
-}
-
-interface Hold {
-  mode: LockMode;
-  readonly since: string;
-}
-
-interface Waiter {
-  readonly owner: TransactionId;
-  readonly mode: LockMode;
-  readonly since: string;
-}
-
-interface Entry {
-  readonly repositoryId: RepositoryId;
-  readonly ref: RefName;
-  readonly holders: Map<TransactionId, Hold>;
-  queue: Waiter[];
 }
 
 export class LockTables {
@@ -95,12 +86,15 @@ export class LockTables {
     const holders = listHolders(entry, owner);
     enqueue(entry, waiter);
     this.#waiting.set(owner, entry);
-    const victims = findDeadlocks(owner, (id) => this.#blockersOf(id));
+    const victims = this.#holdsUpAnybody(owner)
+      ? findDeadlocks(owner, () => this.#exploration())
+      : [];
     const own = victims.find((deadlock) => deadlock.victim === owner);
     if (!own) return { kind: "waiting", holders, victims };
+    const before = entry.queue.slice(0, entry.queue.indexOf(waiter)).map(listWaiter);
     const granted = this.cancelWait(owner);
     invariant(granted.length === 0, "a wait that was never served held somebody up");
-    return { kind: "deadlock", holders, cycle: own.cycle };
+    return { kind: "deadlock", holders: [...holders, ...before], cycle: own.cycle };
   }
 
   /** Ends the transaction's wait, if it has one, without the lock. */
@@ -108,7 +102,9 @@ export class LockTables {
     const entry = this.#waiting.get(owner);
     if (!entry) return [];
     this.#waiting.delete(owner);
-    entry.queue = entry.queue.filter((waiter) => waiter.owner !== owner);
+    const place = entry.queue.findIndex((waiter) => waiter.owner === owner);
+    invariant(place >= 0, `${owner} waits in a queue that does not have it`);
+    entry.queue.splice(place, 1);
     return this.#serve(entry);
   }
 
@@ -154,20 +150,32 @@ export class LockTables {
         repositoryId: entry.repositoryId,
         ref: entry.ref,
         holders: listHolders(entry, null),
-        waiters: entry.queue.map(({ owner, mode, since }) => ({
-          transaction_id: owner,
-          mode,
-          since,
-        })),
+        waiters: entry.queue.map(listWaiter),
       }))
     );
   }
 
-  /** Edges of the waits-for graph. */
+  /**
+   * Edges of the waits-for graph, for people to look at: from each waiter to the holders in
+   * its way, and to the nearest waiter before it in its way. (Those further ahead are in the
+   * way of that one; all of them would be a million edges in a queue of some thousand.)
+   */
   waitsFor(): { readonly from: TransactionId; readonly to: TransactionId }[] {
-    return [...this.#waiting.keys()].flatMap((from) =>
-      this.#blockersOf(from).map((to) => ({ from, to }))
-    );
+    const edges: { from: TransactionId; to: TransactionId }[] = [];
+    for (const entry of new Set(this.#waiting.values())) {
+      let last: Waiter | null = null;
+      let lastExclusive: Waiter | null = null;
+      for (const waiter of entry.queue) {
+        const { owner: from, mode } = waiter;
+        const nearest = mode === "exclusive" ? last : lastExclusive;
+        const inTheWay = new Set(holdersInTheWay(entry, waiter));
+        if (nearest) inTheWay.add(nearest.owner);
+        for (const to of inTheWay) edges.push({ from, to });
+        last = waiter;
+        if (mode === "exclusive") lastExclusive = waiter;
+      }
+    }
+    return edges;
   }
 
   #entry(repositoryId: RepositoryId, ref: RefName): Entry {
@@ -207,44 +215,21 @@ export class LockTables {
     if (table?.size === 0) this.#tables.delete(entry.repositoryId);
   }
 
-  /** Whom a waiting transaction waits for: conflicting holders, and conflicting waiters ahead. */
-  #blockersOf(owner: TransactionId): TransactionId[] {
-    const entry = this.#waiting.get(owner);
-    const place = entry?.queue.findIndex((waiter) => waiter.owner === owner) ?? -1;
-    const waiter = entry?.queue[place];
-    if (!entry || !waiter) return [];
-    const blockers = new Set<TransactionId>();
-    for (const [holder, { mode }] of entry.holders) {
-      if (holder !== owner && conflict(mode, waiter.mode)) blockers.add(holder);
-    }
-    for (const ahead of entry.queue.slice(0, place)) {
-      if (conflict(ahead.mode, waiter.mode)) blockers.add(ahead.owner);
-    }
-    return [...blockers];
+  /** Whether anybody waits for a key that the transaction has: else no cycle leads to it. */
+  #holdsUpAnybody(owner: TransactionId): boolean {
+    for (const entry of this.#held.get(owner) ?? []) if (entry.queue.length > 0) return true;
+    return false;
   }
-}
 
-function conflict(one: LockMode, other: LockMode): boolean {
-  return one === "exclusive" || other === "exclusive";
-}
-
-function compatible(entry: Entry, { owner, mode }: Waiter): boolean {
-  for (const [holder, hold] of entry.holders) {
-    if (holder !== owner && conflict(hold.mode, mode)) return false;
+  /** One search for cycles; explore() has its rules. */
+  #exploration(): Exploration {
+    const explored = new Map<Entry, Explored>();
+    return (owner) => {
+      const entry = this.#waiting.get(owner);
+      if (!entry) return [];
+      let done = explored.get(entry);
+      if (!done) explored.set(entry, done = unexplored(entry));
+      return explore(entry, done, owner);
+    };
   }
-  return true;
-}
-
-/** Upgrades stand before everybody who holds nothing, among themselves in arrival order. */
-function enqueue(entry: Entry, waiter: Waiter): void {
-  const upgrades = entry.holders.has(waiter.owner);
-  const place = upgrades
-    ? entry.queue.findIndex((other) => !entry.holders.has(other.owner))
-    : entry.queue.length;
-  entry.queue.splice(place < 0 ? entry.queue.length : place, 0, waiter);
-}
-
-function listHolders(entry: Entry, except: TransactionId | null): LockHolder[] {
-  return [...entry.holders].filter(([owner]) => owner !== except)
-    .map(([owner, { mode, since }]) => ({ transaction_id: owner, mode, since }));
 }
