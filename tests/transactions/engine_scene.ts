@@ -3,6 +3,7 @@
  * tests talk to. One repository `app` with a native commit on `main` unless told otherwise.
  */
 import {
+  type ObjectId,
   parseFilePath,
   parseLayerName,
   parseObjectId,
@@ -104,6 +105,10 @@ export class EngineScene {
     return parseTransactionId((await this.begin(request)).id);
   }
 
+  idOf(document: TransactionDocument): TransactionId {
+    return parseTransactionId(document.id);
+  }
+
   /** One-shot commit of these operations. */
   run(...operations: Operation[]): Promise<TransactionDocument> {
     return this.begin({ operations, commit: true });
@@ -119,6 +124,19 @@ export class EngineScene {
   async paths(layer: string, transaction: TransactionId | null = null): Promise<string[]> {
     const { files } = await this.reader.tree(at(layer, transaction));
     return files.map(({ path }) => path);
+  }
+
+  /** Resolves with the next event of this type; subscribes before it returns. */
+  async next(type: string): Promise<LayerdEvent> {
+    const subscription = this.engine.events.subscribe(null);
+    try {
+      for await (const event of subscription) {
+        if ("data" in event && event.type === type) return event;
+      }
+    } finally {
+      subscription.close();
+    }
+    throw new Error(`The events ended before ${type}`);
   }
 
   /** Events from now on, collected until the returned function is called. */
@@ -140,12 +158,15 @@ export class EngineScene {
 export async function withEngine(test: (scene: EngineScene) => Promise<void>): Promise<void> {
   const directory = await Deno.realPath(await Deno.makeTempDir({ prefix: "layerd-engine-" }));
   const scene = new EngineScene(directory);
+  // Timers of the daemon's clock keep no process alive; its socket does, and here this.
+  const alive = setInterval(() => {}, 1_000);
   try {
     await scene.open();
     await scene.serveRepository("app");
     await test(scene);
   } finally {
     await scene.close();
+    clearInterval(alive);
     await Deno.remove(directory, { recursive: true });
   }
 }
@@ -166,7 +187,14 @@ export function createFrom(layer: string, from: string): Operation {
 }
 
 export function put(layer: string, path: string, text: string): Operation {
-  const content: FileContent = { kind: "inline", bytes: new TextEncoder().encode(text) };
+  return putContent(layer, path, { kind: "inline", bytes: new TextEncoder().encode(text) });
+}
+
+export function putBlob(layer: string, path: string, oid: ObjectId): Operation {
+  return putContent(layer, path, { kind: "object", oid });
+}
+
+function putContent(layer: string, path: string, content: FileContent): Operation {
   return {
     op: "put_file",
     repository: app,
