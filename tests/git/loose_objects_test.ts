@@ -70,7 +70,7 @@ class GarbageCollected extends DenoFileSystem {
 }
 
 Deno.test("LooseWriter.write() makes the directory again when git gc removed it", async () => {
-  await inScene(async (directory) => {
+  await inScene((directory) => {
     const gc = new GarbageCollected(2);
     new LooseWriter(gc, directory, umask, "t").write(oid, file);
     assertEquals(readLoose(fileSystem, directory, oid), { type: "blob", body });

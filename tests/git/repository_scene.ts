@@ -1,10 +1,8 @@
 /** A temporary directory with the real file system, and what opening a repository needs. */
 import { parseLogId, parseRepositoryName } from "../../src/core/ids.ts";
-import type { RepositoryLayout } from "../../src/git/gate.ts";
-import { resolveLayout } from "../../src/git/gate.ts";
+import { makeLayerdDirectories, type RepositoryLayout, resolveLayout } from "../../src/git/gate.ts";
 import { RepositoryObjects } from "../../src/git/object_store.ts";
-import { type OpenRepositoryOptions } from "../../src/git/open_repository.ts";
-import { makeLayerdDirectories } from "../../src/git/gate.ts";
+import type { OpenRepositoryOptions } from "../../src/git/open_repository.ts";
 import { DenoClock } from "../../src/system/deno_clock.ts";
 import { DenoFileSystem } from "../../src/system/deno_file_system.ts";
 import { DenoRandom } from "../../src/system/deno_random.ts";
@@ -15,7 +13,9 @@ export const random = new DenoRandom();
 export const clock = new DenoClock();
 
 /** Runs a test in a fresh directory (canonical path) and removes it. */
-export async function inScene(test: (directory: string) => Promise<void>): Promise<void> {
+export async function inScene(
+  test: (directory: string) => Promise<void> | void,
+): Promise<void> {
   const directory = await Deno.realPath(await Deno.makeTempDir({ prefix: "layerd-git-" }));
   try {
     await test(directory);
