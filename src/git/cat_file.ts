@@ -73,7 +73,9 @@ function spawnCatFile(layout: RepositoryLayout, content: string): Deno.ChildProc
       stderr: "piped",
     }).spawn();
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
+    const { NotCapable, NotFound, PermissionDenied } = Deno.errors;
+    // Not installed, or this process may not run it.
+    if ([NotCapable, NotFound, PermissionDenied].some((kind) => error instanceof kind)) return null;
     throw new LayerdError("git_error", `git cannot be run: ${messageOf(error)}`, {}, error);
   }
 }
