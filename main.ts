@@ -6,8 +6,14 @@ import type { CliHost, ServeOptions } from "./src/cli/host.ts";
 import { runCli } from "./src/cli/run.ts";
 import config from "./deno.json" with { type: "json" };
 
-function serve(_options: ServeOptions): Promise<number> {
-  throw new Error("The daemon is not wired yet");
+async function serve(options: ServeOptions): Promise<number> {
+  const { serveDaemon } = await import("./src/http/serve.ts");
+  return await serveDaemon({
+    ...options,
+    version: config.version,
+    uid: Deno.uid() ?? 0,
+    announce: (line) => writeAll(Deno.stdout, new TextEncoder().encode(line)),
+  });
 }
 
 /** Writes all of it; a reader that went away (`layerd events | head`) ends the command. */

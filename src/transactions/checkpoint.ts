@@ -85,12 +85,15 @@ export class Checkpointer {
   }
 
   async #makeObjectsDurable(from: Lsn, redoLsn: Lsn): Promise<void> {
+    const open = this.#openIds();
     let batch = new Map<RepositoryId, WrittenObjects[]>();
     let count = 0;
     for (const { lsn, record } of this.#parts.log.read(from)) {
       if (lsn >= redoLsn) break;
       if (record.kind !== "commit" && record.kind !== "prepared") continue;
       for (const part of record.parts) {
+        // A pack is durable already; its pending link keeps it from gc until its refs moved.
+        if (part.objects.kind === "pack" && open.has(record.transaction.id)) continue;
         const written = batch.get(part.repositoryId) ?? [];
         batch.set(part.repositoryId, written);
         written.push(part.objects);
@@ -101,6 +104,12 @@ export class Checkpointer {
       }
     }
     await this.#makeBatchDurable(batch);
+  }
+
+  #openIds(): ReadonlySet<string> {
+    const { stalled, prepared } = this.#parts.pipeline;
+    const open = [...stalled.commits(), ...prepared.entries()];
+    return new Set(open.map((entry) => entry.record.transaction.id));
   }
 
   async #makeBatchDurable(batch: ReadonlyMap<RepositoryId, WrittenObjects[]>): Promise<void> {

@@ -179,24 +179,33 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
   }
 
   async document(repository: Repository): Promise<RepositoryDocument> {
-    let layers = 0;
-    let findings: readonly RepositoryFinding[];
-    try {
-      for (const _ of repository.refs.snapshot().entries(LAYER_REF_PREFIX)) layers++;
-      findings = await repository.findings();
-    } catch (error) {
-      const detail = messageOf(error);
-      findings = [{ code: "unreadable", detail, severity: "corrupted", ref: null }];
-    }
+    const findings = await this.findings(repository);
     return {
       name: repository.name,
       path: repository.path,
       git_dir: repository.gitDir,
       common_dir: repository.commonDir,
       head: repository.head(),
-      layers,
+      layers: countLayers(repository),
       status: worst(findings),
     };
+  }
+
+  /** What a quick look finds; a repository that cannot be looked at is a finding too. */
+  async findings(repository: Repository): Promise<readonly RepositoryFinding[]> {
+    const transactionId = this.#quarantined.get(repository.id);
+    const quarantine: RepositoryFinding[] = transactionId === undefined ? [] : [{
+      code: "repository_quarantined",
+      detail: `Transaction ${transactionId} was decided and a ref contradicts it`,
+      severity: "corrupted",
+      ref: null,
+    }];
+    try {
+      return [...quarantine, ...await repository.findings()];
+    } catch (error) {
+      const detail = messageOf(error);
+      return [...quarantine, { code: "unreadable", detail, severity: "unknown", ref: null }];
+    }
   }
 
   /** Registrations whose repository cannot be used now, and why. */
@@ -300,6 +309,17 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
     const result = this.#tail.then(work, work);
     this.#tail = result.catch(() => undefined);
     return result;
+  }
+}
+
+/** Zero where the refs cannot be read: the findings say why. */
+function countLayers(repository: Repository): number {
+  try {
+    let layers = 0;
+    for (const _ of repository.refs.snapshot().entries(LAYER_REF_PREFIX)) layers++;
+    return layers;
+  } catch {
+    return 0;
   }
 }
 

@@ -1,0 +1,69 @@
+/** `GET /v1/health`: how the daemon and its repositories are. */
+import type { HealthDocument } from "../protocol/responses.ts";
+import type { Engine } from "../transactions/engine.ts";
+import { worst } from "../transactions/repository_catalog.ts";
+import type { DaemonPhase } from "./daemon_control.ts";
+
+export interface HealthParts {
+  /** Null while the daemon recovers. */
+  readonly engine: Engine | null;
+  readonly version: string;
+  readonly uptimeMs: number;
+  readonly phase: DaemonPhase;
+}
+
+type RepositoryHealth = HealthDocument["repositories"][number];
+
+/**
+ * `degraded`: something needs a look, all else goes on. `failing`: a repository is damaged or
+ * a transaction stands failed.
+ */
+export async function healthDocument(parts: HealthParts): Promise<HealthDocument> {
+  const { engine, version, uptimeMs, phase } = parts;
+  const repositories = engine ? await repositoryHealth(engine) : [];
+  const transactions = engine?.manager.counts() ?? { active: 0, in_doubt: 0, failed: 0 };
+  const log = engine?.log.status();
+  const failing = transactions.failed > 0 ||
+    repositories.some((repository) => repository.status === "corrupted");
+  const degraded = phase !== "serving" || transactions.in_doubt > 0 ||
+    repositories.some((repository) => repository.status !== "healthy");
+  return {
+    status: failing ? "failing" : degraded ? "degraded" : "ok",
+    version,
+    api_version: 1,
+    pid: Deno.pid,
+    uptime_ms: uptimeMs,
+    transactions,
+    wal: {
+      bytes: log?.bytes ?? 0,
+      segments: log?.segments ?? 0,
+      last_lsn: log?.lastLsn ?? 0,
+      checkpoint_lsn: log?.checkpointLsn ?? 0,
+    },
+    repositories,
+  };
+}
+
+async function repositoryHealth(engine: Engine): Promise<RepositoryHealth[]> {
+  const served = await Promise.all(
+    engine.catalog.all().map(async (repository) => {
+      const findings = await engine.catalog.findings(repository);
+      return {
+        name: repository.name,
+        status: worst(findings),
+        findings: findings.map(({ code, detail, ref }) => ({
+          code,
+          detail,
+          repository: repository.name,
+          ref,
+        })),
+      };
+    }),
+  );
+  const unavailable = engine.catalog.unavailable().map(({ name, problem }) => ({
+    name,
+    status: "unknown" as const,
+    findings: [{ code: problem.code, detail: problem.message, repository: name, ref: null }],
+  }));
+  return [...served, ...unavailable];
+}
