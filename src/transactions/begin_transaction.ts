@@ -105,7 +105,11 @@ export class BeginTransaction {
     const { open, steps } = this.#parts;
     const { id } = transaction;
     const problem = repositoryError(error, "");
-    if (open.get(id) === transaction) steps.rollBack(transaction, problemOf(problem));
+    // Still preparing: the log failed under the commit, and only the next start knows how it ended.
+    const unknown = transaction.state === "preparing";
+    if (open.get(id) === transaction && !unknown) {
+      steps.rollBack(transaction, problemOf(problem));
+    }
     if (!(error instanceof LayerdError)) return error;
     return error.with({ transaction_id: id, transaction: open.document(id) });
   }

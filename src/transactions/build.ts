@@ -17,6 +17,7 @@ import type { Identity, RefResult } from "../core/transaction_document.ts";
 import { encodeCommit, objectId } from "../git/object_codec.ts";
 import type { NewObject, Repository, Signature } from "../git/repository.ts";
 import { withTrailer } from "./commit_message.ts";
+import type { DurableCommits } from "./durable_commits.ts";
 import type { LayerChange, StagedFile } from "./layer_change.ts";
 import { repositoryError } from "./repository_errors.ts";
 import type { RepositoryChanges } from "./staged_changes.ts";
@@ -33,6 +34,10 @@ export interface CommitTemplate {
   readonly atMs: number;
 }
 
+interface AuthoredTemplate extends CommitTemplate {
+  readonly author: Identity;
+}
+
 /** What one ref comes to. */
 interface BuiltRef {
   readonly value: ObjectId | null;
@@ -46,14 +51,18 @@ interface BuiltRef {
 export async function buildPart(
   changes: RepositoryChanges,
   template: CommitTemplate,
+  durable: DurableCommits,
 ): Promise<RepositoryPart | null> {
   const { repository } = changes;
+  await durable.ensure(repository, reliedOn(changes));
+  // One look at the configuration serves all the commits of the part.
+  const author = template.author ?? repository.identity() ?? LAYERD;
   const edits: RefEdit[] = [];
   const checks = new Map<RefName, ObjectId | null>(changes.checks);
   const objects = new Map<ObjectId, NewObject>();
   for (const change of changes.layers.values()) {
     if (!change.touched) continue;
-    const built = await buildRef(change, template, repository);
+    const built = await buildRef(change, { ...template, author }, repository);
     for (const object of built.objects) objects.set(object.oid, object);
     const { ref, base } = change;
     if (built.value === base) {
@@ -74,6 +83,17 @@ export async function buildPart(
   };
 }
 
+/**
+ * Objects that the part rests on and does not write: where written refs point before file
+ * changes, and blobs that were found. They are made durable now, before any lock.
+ */
+function reliedOn({ layers, found }: RepositoryChanges): ObjectId[] {
+  const tips = [...layers.values()].flatMap((change) =>
+    change.touched && change.tip.kind === "object" ? [change.tip.oid] : []
+  );
+  return [...tips, ...found];
+}
+
 /** Where the parts' refs move, as the contract shows it. */
 export function resultsOf(parts: readonly RepositoryPart[]): RefResult[] {
   return parts.flatMap(({ repository, edits }) =>
@@ -89,7 +109,7 @@ export function resultsOf(parts: readonly RepositoryPart[]): RefResult[] {
 
 async function buildRef(
   change: LayerChange,
-  template: CommitTemplate,
+  template: AuthoredTemplate,
   repository: Repository,
 ): Promise<BuiltRef> {
   const { tip, files } = change;
@@ -98,22 +118,20 @@ async function buildRef(
   const before = await change.root();
   const tree = await repository.trees.rewrite(before, files);
   if (tip.kind === "object" && tree.root === before) return { value: tip.oid, objects: [] };
-  const commit = newCommit(change, tree.root, template, repository);
+  const commit = newCommit(change, tree.root, template);
   return { value: commit.oid, objects: [...blobsOf(files), ...tree.objects, commit] };
 }
 
 function newCommit(
   change: LayerChange,
   tree: ObjectId,
-  template: CommitTemplate,
-  repository: Repository,
+  template: AuthoredTemplate,
 ): NewObject {
   const atSeconds = Math.floor(template.atMs / 1_000);
-  const author = template.author ?? repository.identity() ?? LAYERD;
   const body = encodeCommit({
     tree,
     parents: change.tip.kind === "object" ? [change.tip.oid] : [],
-    author: signature(author, atSeconds),
+    author: signature(template.author, atSeconds),
     committer: signature(LAYERD, atSeconds),
     message: withTrailer(template.message, template.id),
   });

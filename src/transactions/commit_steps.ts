@@ -10,7 +10,7 @@
  */
 import { getLogger } from "@logtape/logtape";
 import { type LayerdError, messageOf } from "../core/errors.ts";
-import { layerOfRef, type RepositoryId } from "../core/ids.ts";
+import { layerOfRef, parseObjectId, type RepositoryId } from "../core/ids.ts";
 import { LEASE_MS_DEFAULT } from "../core/limits.ts";
 import type { IdempotencyEntry, RepositoryPart } from "../core/log_record.ts";
 import type { RefCheck } from "../core/ref_edit.ts";
@@ -22,6 +22,7 @@ import type {
 import type { Repository } from "../git/repository.ts";
 import type { Clock } from "../system/clock.ts";
 import { buildPart, resultsOf } from "./build.ts";
+import type { DurableCommits } from "./durable_commits.ts";
 import { RETRYABLE_REFUSALS } from "./group_member.ts";
 import type { LayerAccess } from "./layer_access.ts";
 import type { LockWaits } from "./lock_waits.ts";
@@ -40,6 +41,7 @@ export interface CommitStepsParts {
   readonly access: LayerAccess;
   readonly waits: LockWaits;
   readonly metrics: Metrics;
+  readonly durable: DurableCommits;
 }
 
 export class CommitSteps {
@@ -125,12 +127,12 @@ export class CommitSteps {
     reason: "commit" | "prepare",
     entry: IdempotencyEntry | null,
   ): Promise<CommitRequest> {
-    const { clock, open, access } = this.#parts;
+    const { clock, open, access, durable } = this.#parts;
     const { header } = transaction;
     transaction.advance(reason);
     open.moved(transaction, null);
     try {
-      const parts = await buildParts(transaction, clock.now());
+      const parts = await buildParts(transaction, clock.now(), durable);
       if (header.isolation === "optimistic") await access.lockForCommit(transaction);
       const nowMs = clock.monotonic();
       const wantedUntilMs = nowMs + header.lockTimeoutMs +
@@ -141,7 +143,6 @@ export class CommitSteps {
         transaction: transaction.endDocument("committed", resultsOf(parts), null, clock.now()),
         idempotency: entry,
         deadlineMs: nowMs + header.lockTimeoutMs,
-        reliesOnForeignObjects: transaction.changes.reliesOnForeignObjects,
         // The caller waits for the answer, so its lease does not run; but a daemon that was
         // stopped meanwhile must not commit for somebody who has given up long ago.
         stillWanted: () => clock.monotonic() < wantedUntilMs,
@@ -175,7 +176,14 @@ export class CommitSteps {
 
   /** Ends a decided transaction as the pipeline says. */
   #settle(transaction: OpenTransaction, outcome: SettledOutcome): TransactionDocument {
-    transaction.advance(outcome.kind === "committed" ? "published" : "contradicted");
+    if (outcome.kind === "committed") {
+      transaction.advance("published");
+      for (const result of outcome.transaction.results) {
+        if (result.new !== null) this.#parts.durable.note(parseObjectId(result.new));
+      }
+    } else {
+      transaction.advance("contradicted");
+    }
     this.#parts.open.end(transaction, outcome.transaction);
     return outcome.transaction;
   }
@@ -221,11 +229,15 @@ export function problemOf(error: LayerdError): ProblemSummary {
   return conflicts === undefined ? problem : { ...problem, conflicts };
 }
 
-async function buildParts(transaction: OpenTransaction, atMs: number): Promise<RepositoryPart[]> {
+async function buildParts(
+  transaction: OpenTransaction,
+  atMs: number,
+  durable: DurableCommits,
+): Promise<RepositoryPart[]> {
   const { id, message, author, isolation } = transaction.header;
   const parts: RepositoryPart[] = [];
   for (const changes of transaction.changes.repositories) {
-    const part = await buildPart(changes, { id, message, author, atMs });
+    const part = await buildPart(changes, { id, message, author, atMs }, durable);
     if (part !== null) parts.push(part);
   }
   const moves = parts.some((part) => part.edits.length > 0);

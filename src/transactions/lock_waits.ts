@@ -75,6 +75,11 @@ export class LockWaits {
     await granted;
   }
 
+  /** Whether a call of the transaction waits for a lock. */
+  has(owner: TransactionId): boolean {
+    return this.#waits.has(owner);
+  }
+
   /** Ends a transaction's wait, if it has one, with an error. */
   refuse(owner: TransactionId, error: LayerdError): void {
     this.#waits.get(owner)?.refuse(error);

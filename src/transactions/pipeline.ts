@@ -4,7 +4,10 @@ import type { LayerdError } from "../core/errors.ts";
 import type { TransactionId } from "../core/ids.ts";
 import type { ProblemSummary, TransactionDocument } from "../core/transaction_document.ts";
 
-/** A built transaction that wants to be decided. Its objects are written already. */
+/**
+ * A built transaction that wants to be decided. Its objects are written already, and what
+ * it relies on of others' is durable.
+ */
 export interface CommitRequest {
   readonly transactionId: TransactionId;
   /** Parts in which something is edited or checked. */
@@ -14,8 +17,6 @@ export interface CommitRequest {
   readonly idempotency: IdempotencyEntry | null;
   /** Monotonic milliseconds after which a foreign lock ends in `repository_locked`. */
   readonly deadlineMs: number;
-  /** Whether objects that native git wrote are relied on: sync the file systems first. */
-  readonly reliesOnForeignObjects: boolean;
   /** Asked under the locks, right before the decision: may it still commit (lease)? */
   readonly stillWanted: () => boolean;
 }

@@ -107,7 +107,6 @@ export class PreparedTransactions {
       transaction: { ...record.transaction, state: "committed", updated_at: now },
       idempotency: record.idempotency,
       deadlineMs: this.#parts.clock.monotonic() + PREPARED_COMMIT_MS_MAX,
-      reliesOnForeignObjects: false,
       stillWanted: () => true,
     };
   }

@@ -23,6 +23,8 @@ export interface RepositoryChanges {
   readonly layers: Map<RefName, LayerChange>;
   /** What `verify` expects. */
   readonly checks: Map<RefName, ObjectId | null>;
+  /** Blobs that were put by id and found in the repository: somebody else may have written them. */
+  readonly found: Set<ObjectId>;
 }
 
 interface Verified {
@@ -42,7 +44,6 @@ export class StagedChanges {
   readonly #savepoints = new Map<string, Mark>();
   #operations = 0;
   #bytes = 0;
-  #reliesOnForeignObjects = false;
 
   get operations(): number {
     return this.#operations;
@@ -60,19 +61,15 @@ export class StagedChanges {
     return this.#repositories.values();
   }
 
-  /** Whether objects that somebody else wrote are relied on: they must be made durable. */
-  get reliesOnForeignObjects(): boolean {
-    return this.#reliesOnForeignObjects;
-  }
-
-  relyOnForeignObjects(): void {
-    this.#reliesOnForeignObjects = true;
-  }
-
   in(repository: Repository): RepositoryChanges {
     const known = this.#repositories.get(repository.id);
     if (known) return known;
-    const fresh: RepositoryChanges = { repository, layers: new Map(), checks: new Map() };
+    const fresh: RepositoryChanges = {
+      repository,
+      layers: new Map(),
+      checks: new Map(),
+      found: new Set(),
+    };
     this.#repositories.set(repository.id, fresh);
     return fresh;
   }

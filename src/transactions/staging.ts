@@ -20,8 +20,9 @@ import type { FileContent, FileMode, LayerOrigin, Operation } from "../core/oper
 import type { LockMode } from "../core/transaction_document.ts";
 import { objectId } from "../git/object_codec.ts";
 import type { RefSnapshot, Repository } from "../git/repository.ts";
+import { peel } from "../git/tag_peeling.ts";
 import type { SpooledBlob } from "./blob_spool.ts";
-import type { LayerChange, StagedContent, StagedFile, Tip } from "./layer_change.ts";
+import type { LayerChange, StagedContent, StagedFile } from "./layer_change.ts";
 import type { StagedChanges } from "./staged_changes.ts";
 
 /** What staging needs of the transaction around it. */
@@ -97,7 +98,6 @@ async function createLayer(
   if (from === null) return context.changes.note(change.reset({ kind: "unborn" }));
   if (from.kind === "commit") {
     await requireCommit(repository, from.commit, "from");
-    context.changes.relyOnForeignObjects();
     return context.changes.note(change.reset({ kind: "object", oid: from.commit }));
   }
   const ref = from.kind === "layer" ? layerRef(from.layer) : from.ref;
@@ -105,21 +105,20 @@ async function createLayer(
   const source = context.changes.find(repository, ref);
   // A source that this transaction changed is copied as it looks now.
   if (source !== null) {
-    requireOrigin(repository, ref, source.tip);
+    if (!source.exists) throw missingOrigin(repository, ref);
     return context.changes.note(change.reset(source.tip, source.files));
   }
-  const tip: Tip = value === null ? { kind: "absent" } : { kind: "object", oid: value };
-  requireOrigin(repository, ref, tip);
-  if (value !== null) await requireCommit(repository, value, "from");
-  context.changes.relyOnForeignObjects();
-  context.changes.note(change.reset(tip));
+  if (value === null) throw missingOrigin(repository, ref);
+  // A layer starts at the commit behind an annotated tag.
+  const oid = await peel(repository.objects, value) ?? value;
+  await requireCommit(repository, oid, "from");
+  context.changes.note(change.reset({ kind: "object", oid }));
 }
 
-function requireOrigin(repository: Repository, ref: RefName, tip: Tip): void {
-  if (tip.kind !== "absent") return;
+function missingOrigin(repository: Repository, ref: RefName): LayerdError {
   const layer = layerOfRef(ref);
-  if (layer !== null) throw layerNotFound(repository.name, layer);
-  throw new LayerdError(
+  if (layer !== null) return layerNotFound(repository.name, layer);
+  return new LayerdError(
     "invalid_request",
     `Ref ${quote(ref)} does not exist in repository ${repository.name}`,
     { field: "from" },
@@ -163,7 +162,6 @@ async function updateRef(
   } else if (await repository.objects.header(op.new) === null) {
     throw unknownObject(repository, op.new, "new");
   }
-  context.changes.relyOnForeignObjects();
   context.changes.note(change.reset({ kind: "object", oid: op.new }));
 }
 
@@ -201,7 +199,7 @@ async function stagedFile(
       { field: "oid" },
     );
   }
-  context.changes.relyOnForeignObjects();
+  context.changes.in(repository).found.add(oid);
   return { mode, oid, content: { kind: "stored" } };
 }
 

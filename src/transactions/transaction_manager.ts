@@ -26,6 +26,7 @@ import { BeginTransaction } from "./begin_transaction.ts";
 import { BlobSpool } from "./blob_spool.ts";
 import type { RepositoryCatalog } from "./catalog.ts";
 import { CommitSteps } from "./commit_steps.ts";
+import { DurableCommits } from "./durable_commits.ts";
 import type { EventBus } from "./events.ts";
 import { drainTransactions } from "./draining.ts";
 import { IdempotencyKeys } from "./idempotency.ts";
@@ -117,7 +118,15 @@ class PipelinedTransactionManager implements LocalTransactionManager {
       waiters,
       metrics,
     });
-    const steps = this.#steps = new CommitSteps({ clock, pipeline, open, access, waits, metrics });
+    const steps = this.#steps = new CommitSteps({
+      clock,
+      pipeline,
+      open,
+      access,
+      waits,
+      metrics,
+      durable: new DurableCommits(ledger),
+    });
     const calls = this.#calls = new TransactionCalls({ clock, open, leases, steps });
     const staging = this.#staging = new StageSteps({ clock, catalog, access, steps });
     this.#begin = new BeginTransaction({ ...parts, open, keys, access, calls, steps, staging });
@@ -192,6 +201,7 @@ class PipelinedTransactionManager implements LocalTransactionManager {
       if (transaction.state === "prepared") await this.#steps.rollbackPrepared(transaction);
       else this.#steps.rollBack(transaction, null);
     });
+    if (!this.#waits.has(id)) return answer;
     // A call that waits for a lock has nothing to wait for any more.
     const details = { transaction_id: id, from: "active", event: "rollback" };
     const text = `Transaction ${id} was rolled back while a call waited for a lock`;

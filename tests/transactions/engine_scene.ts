@@ -25,8 +25,19 @@ import { makeRepository } from "../harness/repositories.ts";
 
 export const app = parseRepositoryName("app");
 
+/** The real file system, which notes whole-system syncs. */
+class WatchedFileSystem extends DenoFileSystem {
+  systemSyncs = 0;
+
+  override syncFileSystem(path: string): Promise<void> {
+    this.systemSyncs++;
+    return super.syncFileSystem(path);
+  }
+}
+
 export class EngineScene {
   readonly directory: string;
+  readonly fileSystem: WatchedFileSystem = new WatchedFileSystem();
   #engine: Engine | null = null;
 
   constructor(directory: string) {
@@ -53,7 +64,7 @@ export class EngineScene {
 
   async open(): Promise<void> {
     this.#engine = await openEngine({
-      fileSystem: new DenoFileSystem(),
+      fileSystem: this.fileSystem,
       clock: new DenoClock(),
       random: new DenoRandom(),
       metrics: new Metrics(),
