@@ -11,8 +11,7 @@ const REPOSITORY = "demo";
 const CLIENTS = 8;
 /** Commits that are acknowledged before the kill. */
 const ACKNOWLEDGED_MIN = 40;
-/** The kill comes within this time after one commit was sent. */
-const KILL_WITHIN_MS = 6;
+const KILLS = 3;
 
 interface Stage {
   readonly daemon: DemoDaemon;
@@ -24,6 +23,10 @@ interface Stage {
 
 function put(layer: string, path: string, content: string): OperationBody {
   return { op: "put_file", repository: REPOSITORY, layer, path, content };
+}
+
+function refOf(layer: string): string {
+  return `refs/layers/${layer}`;
 }
 
 /** The refs of the demo's layers, as `git for-each-ref` shows them. */
@@ -64,7 +67,7 @@ async function commitOverAll(stage: Stage): Promise<void> {
   await client.commit(id);
   say("committed:");
   await showRefs(stage);
-  await stage.repository.show("log", "-1", `refs/layers/${lowest}`);
+  await stage.repository.show("log", "-1", refOf(lowest));
 }
 
 async function rollBack(stage: Stage): Promise<void> {
@@ -99,7 +102,7 @@ async function conflict(stage: Stage): Promise<void> {
   check(problem.code === "write_conflict", "Bob is told, and told what he missed");
   const file = await client.file(REPOSITORY, layer, "owner.txt");
   check(file.content === "Ann\n", "Ann's change was not lost");
-  await stage.repository.show("log", "-3", "--format=%h %s", `refs/layers/${layer}`);
+  await stage.repository.show("log", "-3", "--format=%h %s", refOf(layer));
 }
 
 async function problemOf(call: Promise<unknown>): Promise<LayerdProblem> {
@@ -121,46 +124,50 @@ interface Load {
 }
 
 async function crash(stage: Stage): Promise<void> {
-  heading(`SIGKILL in the middle of a commit, with ${CLIENTS} clients at work`);
-  const load = await commitUntilKilled(stage);
-  say(
-    `kill -9: ${load.acknowledged.size} transactions were acknowledged, ` +
-      `${load.unknown.size} were in the middle of a commit`,
+  heading(`SIGKILL in the middle of a commit, with ${CLIENTS} clients at work, ${KILLS} times`);
+  const tips = (await stage.repository.git("rev-parse", ...stage.layers.map(refOf))).split("\n");
+  const acknowledged = new Set<string>();
+  for (let kill = 1; kill <= KILLS; kill++) {
+    const load = await commitUntilKilled(stage);
+    say(
+      `kill -9: ${load.acknowledged.size} transactions were acknowledged, ` +
+        `${load.unknown.size} in the middle of a commit`,
+    );
+    await stage.daemon.start();
+    const present = await transactionsIn(stage, `${tips[0]}..${refOf(stage.layers[0] ?? "")}`);
+    for (const id of load.unknown) {
+      say(`in the middle: ${id}, now ${present.has(id) ? "whole, in all three" : "in none"}`);
+    }
+    for (const id of load.acknowledged) acknowledged.add(id);
+  }
+  const histories = await Promise.all(
+    stage.layers.map((layer, n) => transactionsIn(stage, `${tips[n]}..${refOf(layer)}`)),
   );
-  await stage.daemon.start();
-  const histories = await Promise.all(stage.layers.map((layer) => transactionsOf(stage, layer)));
   const [first] = histories;
   if (first === undefined) throw new Error("No layers");
   check(
-    histories.every((history) => [...load.acknowledged].every((id) => history.has(id))),
-    "every acknowledged transaction is in all three layers",
+    histories.every((history) => acknowledged.isSubsetOf(history)),
+    `each of the ${acknowledged.size} acknowledged transactions is in all three layers`,
   );
   check(
     histories.every((history) => history.symmetricDifference(first).size === 0),
     "no transaction is in one layer and not in another",
   );
-  for (const id of load.unknown) {
-    say(`in the middle: ${id}, now ${first.has(id) ? "whole, in all three" : "in none"}`);
-  }
-  const shown = [...load.unknown].find((id) => first.has(id)) ?? [...load.acknowledged].at(-1) ??
-    "";
-  for (const layer of stage.layers) {
-    await stage.repository.show(
-      "log",
-      "--format=%h %s %(trailers:key=Layerd-Transaction)",
-      `--grep=Layerd-Transaction: ${shown}`,
-      `refs/layers/${layer}`,
-    );
-  }
-  await showRefs(stage);
+  check(await stage.repository.lockFiles() === 0, "no lock file is left");
   await stage.repository.git("fsck", "--strict", "--no-dangling");
   check(true, "git fsck --strict finds nothing wrong");
+  await showRefs(stage);
+  for (const layer of stage.layers) {
+    const format = "--format=%h %s, %(trailers:key=Layerd-Transaction,separator=)";
+    await stage.repository.show("log", "-2", format, refOf(layer));
+  }
 }
 
 /** Commits from several clients until one of them, in its commit, loses the daemon. */
 async function commitUntilKilled(stage: Stage): Promise<Load> {
   const load: Load = { acknowledged: new Set(), unknown: new Set() };
   let killed: Promise<void> | null = null;
+  let committingMs = 0;
   const work = async (name: number) => {
     for (let count = 1; killed === null; count++) {
       const { id } = await stage.daemon.client.begin({
@@ -170,13 +177,17 @@ async function commitUntilKilled(stage: Stage): Promise<Load> {
       });
       if (killed !== null) return;
       load.unknown.add(id);
+      const sentAt = performance.now();
       const answer = stage.daemon.client.commit(id);
       if (load.acknowledged.size >= ACKNOWLEDGED_MIN) {
+        // A moment between the sending of a commit and its answer, as long as these took so far.
+        const withinMs = committingMs / load.acknowledged.size;
         killed ??= new Promise<void>((resolve) => {
-          setTimeout(() => resolve(stage.daemon.kill()), Math.random() * KILL_WITHIN_MS);
+          setTimeout(() => resolve(stage.daemon.kill()), Math.random() * withinMs);
         });
       }
       await answer;
+      committingMs += performance.now() - sentAt;
       load.unknown.delete(id);
       load.acknowledged.add(id);
     }
@@ -193,12 +204,12 @@ async function commitUntilKilled(stage: Stage): Promise<Load> {
   return load;
 }
 
-/** The ids in a layer's history, by the trailers of its commits. */
-async function transactionsOf(stage: Stage, layer: string): Promise<Set<string>> {
+/** The ids in a range of history, by the trailers of its commits. */
+async function transactionsIn(stage: Stage, range: string): Promise<Set<string>> {
   const output = await stage.repository.git(
     "log",
     "--format=%(trailers:key=Layerd-Transaction,valueonly,separator=)",
-    `refs/layers/${layer}`,
+    range,
   );
   return new Set(output.split("\n"));
 }

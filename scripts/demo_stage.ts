@@ -39,6 +39,12 @@ export class DemoRepository {
     return await run(this.path, args);
   }
 
+  /** How many lock files stand in the repository, of whomever. */
+  async lockFiles(): Promise<number> {
+    const directory = await this.git("rev-parse", "--path-format=absolute", "--git-common-dir");
+    return await countFiles(directory, ".lock");
+  }
+
   /** Runs git and shows the command and what it prints. */
   async show(...args: string[]): Promise<string> {
     console.log(`   $ git ${args.map((a) => /[ %(]/.test(a) ? `'${a}'` : a).join(" ")}`);
@@ -48,6 +54,16 @@ export class DemoRepository {
     }
     return output;
   }
+}
+
+/** Files below a directory whose name ends so. */
+async function countFiles(directory: string, ending: string): Promise<number> {
+  let count = 0;
+  for await (const entry of Deno.readDir(directory)) {
+    if (entry.isDirectory) count += await countFiles(`${directory}/${entry.name}`, ending);
+    else if (entry.name.endsWith(ending)) count++;
+  }
+  return count;
 }
 
 /** Clones this project, so that the demo has a real history to work beside. */
@@ -85,7 +101,6 @@ export class DemoDaemon {
       stdout: "piped",
       stderr: "piped",
     }).spawn();
-    this.#process = process;
     const logged = process.stderr.pipeTo(log.writable);
     const ready = await firstLine(process.stdout);
     if (ready === null) {
@@ -93,6 +108,7 @@ export class DemoDaemon {
       const text = await Deno.readTextFile(`${this.directory}/daemon.log`);
       throw new Error(`The daemon ended instead of becoming ready:\n${text}`);
     }
+    this.#process = process;
     say(
       `$ layerd serve    (pid ${process.pid}, ready after ${
         Math.round(performance.now() - from)
@@ -124,15 +140,18 @@ export class DemoDaemon {
 
 /** The first line of a stream, or null where it ends before; the rest is thrown away. */
 async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string | null> {
-  const [lines, rest] = stream.pipeThrough(new TextDecoderStream()).tee();
-  const drained = (async () => {
-    for await (const _ of rest);
-  })();
+  const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
-  for await (const part of lines) {
-    text += part;
-    if (text.includes("\n")) return text.slice(0, text.indexOf("\n"));
+  while (!text.includes("\n")) {
+    const { value, done } = await reader.read();
+    if (done) return null;
+    text += value;
   }
-  await drained;
-  return null;
+  // A pipe that nobody reads would fill up and stop the daemon.
+  void drain(reader);
+  return text.slice(0, text.indexOf("\n"));
+}
+
+async function drain(reader: ReadableStreamDefaultReader<string>): Promise<void> {
+  while (!(await reader.read()).done);
 }
