@@ -181,6 +181,21 @@ Deno.test("a layer moved by native git is a write_conflict, whether written or o
     }
   }));
 
+Deno.test("a layer's snapshot is what its first lock saw, whatever native git does later", () =>
+  withEngine(async (scene) => {
+    await scene.run(create("a"), put("a", "f", "1"));
+    const path = scene.path("app");
+    const id = await scene.openTransaction();
+    await scene.paths("a", id);
+    const [before] = scene.manager.get(id).snapshot;
+    const moved = await makeCommit(path, "refs/layers/a", "native");
+    await git(path, ["update-ref", "refs/layers/a", moved]);
+    const staged = await scene.manager.stage(id, [put("a", "f", "2")]);
+    assertEquals(staged.snapshot, [before]);
+    const error = await refusalOf(scene.manager.commit(id));
+    assertEquals(error.details.conflicts?.map(({ actual }) => actual), [moved]);
+  }));
+
 Deno.test("verify takes a shared lock, is checked at once and again at commit", () =>
   withEngine(async (scene) => {
     const { results } = await scene.run(create("a"), create("b"));

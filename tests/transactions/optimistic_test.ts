@@ -55,13 +55,15 @@ Deno.test("verify excludes write skew", () =>
 
 Deno.test("an optimistic commit waits for a locking transaction, then conflicts with it", () =>
   withEngine(async (scene) => {
-    await scene.run(create("a"));
+    await scene.run(create("a"), create("A"));
     const locking = await scene.openTransaction();
     await scene.manager.stage(locking, [put("a", "f", "1")]);
     const impatient = await scene.openTransaction({ ...optimistic, lockTimeoutMs: 20 });
-    await scene.manager.stage(impatient, [put("a", "f", "2")]);
+    await scene.manager.stage(impatient, [put("A", "f", "2"), put("a", "f", "2")]);
     assertEquals(await codeAndState(scene.manager.commit(impatient)), ["lock_timeout", "active"]);
+    // The lock on `A`, which it had, is given back too.
     assertEquals(scene.manager.get(impatient).locks, []);
+    assertEquals(scene.manager.locks(null).locks.map(({ layer }) => layer), ["a"]);
     const patient = await scene.openTransaction(optimistic);
     await scene.manager.stage(patient, [put("a", "f", "3")]);
     const conflict = codeAndState(scene.manager.commit(patient));
