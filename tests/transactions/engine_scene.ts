@@ -16,6 +16,7 @@ import type { FileContent, Operation } from "../../src/core/operations.ts";
 import type { TransactionDocument } from "../../src/core/transaction_document.ts";
 import { DenoClock } from "../../src/system/deno_clock.ts";
 import { DenoFileSystem } from "../../src/system/deno_file_system.ts";
+import { FileSystemError } from "../../src/system/file_system.ts";
 import { DenoRandom } from "../../src/system/deno_random.ts";
 import { type Engine, openEngine } from "../../src/transactions/engine.ts";
 import type { LayerdEvent } from "../../src/transactions/events.ts";
@@ -25,9 +26,17 @@ import { makeRepository } from "../harness/repositories.ts";
 
 export const app = parseRepositoryName("app");
 
-/** The real file system, which notes whole-system syncs. */
+/** The real file system, which counts whole-system syncs and can refuse publications. */
 class WatchedFileSystem extends DenoFileSystem {
   systemSyncs = 0;
+  refusesPublication = false;
+
+  override rename(from: string, to: string): void {
+    if (this.refusesPublication && to.endsWith("/packed-refs")) {
+      throw new FileSystemError("EIO", "rename", to);
+    }
+    super.rename(from, to);
+  }
 
   override syncFileSystem(path: string): Promise<void> {
     this.systemSyncs++;

@@ -187,11 +187,11 @@ Deno.test("a layer's snapshot is what its first lock saw, whatever native git do
     const path = scene.path("app");
     const id = await scene.openTransaction();
     await scene.paths("a", id);
-    const [before] = scene.manager.get(id).snapshot;
+    const before = scene.manager.get(id).snapshot;
     const moved = await makeCommit(path, "refs/layers/a", "native");
     await git(path, ["update-ref", "refs/layers/a", moved]);
     const staged = await scene.manager.stage(id, [put("a", "f", "2")]);
-    assertEquals(staged.snapshot, [before]);
+    assertEquals(staged.snapshot, before);
     const error = await refusalOf(scene.manager.commit(id));
     assertEquals(error.details.conflicts?.map(({ actual }) => actual), [moved]);
   }));

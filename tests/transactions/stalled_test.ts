@@ -1,0 +1,60 @@
+import { assertEquals } from "@std/assert";
+import { assertFsckClean, assertNothingLeftBehind } from "../harness/repositories.ts";
+import { create, put, withEngine } from "./engine_scene.ts";
+import { codeAndState, refusalOf } from "./refusals.ts";
+
+Deno.test("a decided commit whose publication stalls is committing until it is through", () =>
+  withEngine(async (scene) => {
+    await scene.run(create("a"), put("a", "f", "0"));
+    const collect = scene.events();
+    scene.fileSystem.refusesPublication = true;
+    const id = await scene.openTransaction({ operations: [put("a", "f", "1")] });
+    const document = await scene.manager.commit(id);
+    assertEquals([document.state, document.problem?.code, document.lease_expires_at], [
+      "committing",
+      "io_error",
+      null,
+    ]);
+    assertEquals(document.results.map(({ layer }) => layer), ["a"]);
+    assertEquals((await scene.manager.commit(id)).state, "committing");
+    assertEquals(await codeAndState(scene.manager.rollback(id)), [
+      "invalid_transition",
+      "committing",
+    ]);
+    assertEquals(scene.manager.counts(), { active: 0, in_doubt: 1, failed: 0 });
+    const other = scene.begin({ operations: [put("a", "f", "2")], lockTimeoutMs: 10 });
+    assertEquals((await refusalOf(other)).code, "lock_timeout");
+    scene.fileSystem.refusesPublication = false;
+    assertEquals((await scene.manager.waitFor(id, "terminal", 5_000)).state, "committed");
+    assertEquals(await scene.text("a", "f"), "1");
+    assertEquals(scene.manager.locks(null).locks, []);
+    const types = (await collect()).map(({ type }) => type).filter((type) =>
+      !/begun|lock/.test(type)
+    );
+    assertEquals(types, [
+      "transaction.committing",
+      "transaction.rolled_back",
+      "layer.changed",
+      "transaction.committed",
+    ]);
+  }));
+
+Deno.test("a stalled commit holds its table locks again after a restart", () =>
+  withEngine(async (scene) => {
+    await scene.run(create("a"), put("a", "f", "0"));
+    scene.fileSystem.refusesPublication = true;
+    const id = await scene.openTransaction({ operations: [put("a", "f", "1")] });
+    await scene.manager.commit(id);
+    await scene.restart();
+    const found = scene.manager.get(id);
+    assertEquals([found.state, found.locks], ["committing", [
+      { repository: "app", layer: "a", mode: "exclusive" },
+    ]]);
+    const other = scene.begin({ operations: [put("a", "f", "2")], lockTimeoutMs: 10 });
+    assertEquals((await refusalOf(other)).code, "lock_timeout");
+    scene.fileSystem.refusesPublication = false;
+    assertEquals((await scene.manager.waitFor(id, "terminal", 15_000)).state, "committed");
+    assertEquals(await scene.text("a", "f"), "1");
+    await assertFsckClean(scene.path("app"));
+    await assertNothingLeftBehind(`${scene.path("app")}/.git`);
+  }));
