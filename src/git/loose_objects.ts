@@ -1,8 +1,8 @@
 /**
  * Loose objects: one file each, `objects/xx/yyyy`.
  *
- * L1. A file gets its name complete: written aside as `tmp_obj_*` (which git ignores and
- *     cleans up) in the same directory, then renamed. It is durable only after sync().
+ * L1. A file gets its name complete: written aside as `objects/tmp_obj_*` (which git ignores
+ *     and cleans up), then renamed. It is durable only after sync().
  * L2. git gc removes an empty `xx` between our mkdir and open, and `prune --expire=now` a
  *     temporary file before our rename: both show as ENOENT and are tried again.
  */
@@ -68,6 +68,19 @@ export function readLooseHeader(
   }
 }
 
+/** Temporary names of this daemon: 12 digits, where git's own have 6 characters. */
+const OWN_TEMPORARY = /^tmp_(obj|pack|idx)_[0-9a-f]{12}(_\d+)?$/;
+
+/** Removes what a dead process of ours was writing; the caller owns the repository. */
+export function sweepTemporaries(fs: FileSystem, objectsDir: string): void {
+  for (const directory of [objectsDir, `${objectsDir}/pack`]) {
+    if (fs.lstatIfAny(directory) === null) continue;
+    for (const { name } of fs.readDirectory(directory)) {
+      if (OWN_TEMPORARY.test(name)) fs.unlink(`${directory}/${name}`);
+    }
+  }
+}
+
 /** Writes loose objects into one object directory. */
 export class LooseWriter {
   readonly #fs: FileSystem;
@@ -102,7 +115,7 @@ export class LooseWriter {
 
   #writeOnce(path: string, file: Uint8Array): void {
     this.#count += 1;
-    const temporary = `${dirname(path)}/tmp_obj_${this.#unique}${this.#count}`;
+    const temporary = `${this.#objectsDir}/tmp_obj_${this.#unique}${this.#count}`;
     if (this.#mode === null) {
       this.#fs.writeNewFile(temporary, file);
       this.#mode = sharedMode(this.#shared, "file", this.#fs.lstat(temporary).mode & 0o444);

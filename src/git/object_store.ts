@@ -28,6 +28,7 @@ import {
   readLoose,
   readLooseFile,
   readLooseHeader,
+  sweepTemporaries,
 } from "./loose_objects.ts";
 import { LruMap } from "./lru_map.ts";
 import { decodeLoose, EMPTY_TREE_ID, encodeLoose, objectId } from "./object_codec.ts";
@@ -141,6 +142,14 @@ export class RepositoryObjects implements ObjectStore {
 
   discard(written: WrittenObjects): void {
     if (written.kind === "pack") this.#dropPending(written.name);
+  }
+
+  sweep(pending: ReadonlySet<string>): void {
+    sweepTemporaries(this.#fs, this.#layout.objectsDir);
+    for (const { name } of this.#fs.readDirectory(this.#pendingDir)) {
+      const pack = name.replace(/\.(pack|idx)$/, "");
+      if (!pending.has(pack)) this.#dropPending(pack);
+    }
   }
 
   async syncAll(): Promise<void> {

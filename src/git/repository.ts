@@ -50,6 +50,11 @@ export interface ObjectStore {
   makeDurable(written: readonly WrittenObjects[]): Promise<void>;
   /** The transaction ended without a decision: gives up the links that kept its pack. */
   discard(written: WrittenObjects): void;
+  /**
+   * Recovery: removes what a dead process was writing, and the pending links of packs that no
+   * record of the log names (`pending`: those that one does).
+   */
+  sweep(pending: ReadonlySet<string>): void;
   /** Makes objects that others wrote durable (syncfs); before a decision relies on them. */
   syncAll(): Promise<void>;
 }
@@ -64,8 +69,12 @@ export interface RefSnapshot {
 export interface RefReader {
   /** What git would see now: loose first, then packed; symbolic refs followed. Damaged refs throw `git_error`. */
   read(ref: RefName): ObjectId | null;
-  /** All refs under `refs/` of the common directory at this instant. */
-  snapshot(): RefSnapshot;
+  /**
+   * Refs of the common directory at this instant: all, or those under a prefix (ends with
+   * "/"). It costs a look at every loose ref there, so a prefix keeps it from growing with
+   * the user's branches; a snapshot of a prefix answers for nothing else.
+   */
+  snapshot(prefix?: string): RefSnapshot;
   /** Branches that HEAD of a work tree points at, or that one is rebasing or bisecting. */
   checkedOut(): ReadonlySet<RefName>;
 }

@@ -74,10 +74,16 @@ export class GroupCommitPipeline implements CommitPipeline {
     for (let attempts = 0;; attempts++) {
       const verdict = await this.turn(() => this.prepared.prepare(request));
       if (verdict.kind === "prepared") return verdict;
-      if (verdict.kind === "refused") return verdict;
+      if (verdict.kind === "refused") {
+        this.#discardObjects(request);
+        return verdict;
+      }
       if (verdict.kind !== "blocked") throw new Error(`BUG: prepare ended ${verdict.kind}`);
       const left = request.deadlineMs - this.#parts.clock.monotonic();
-      if (left <= 0) return { kind: "refused", error: verdict.error };
+      if (left <= 0) {
+        this.#discardObjects(request);
+        return { kind: "refused", error: verdict.error };
+      }
       await this.#parts.clock.sleep(Math.min(left, this.#backoffMs(attempts)));
     }
   }
@@ -219,7 +225,7 @@ export class GroupCommitPipeline implements CommitPipeline {
           .then(member.resolve, member.reject);
         return;
       case "refused":
-        member.resolve({ kind: "refused", error: verdict.error });
+        this.#refuse(member, verdict.error);
         return;
       case "blocked":
         this.#comeBack(member, verdict.error);
@@ -237,7 +243,7 @@ export class GroupCommitPipeline implements CommitPipeline {
   #comeBack(member: Waiting, error: LayerdError): void {
     const now = this.#parts.clock.monotonic();
     if (now >= member.request.deadlineMs || this.#fatal !== null) {
-      member.resolve({ kind: "refused", error });
+      this.#refuse(member, error);
       return;
     }
     const left = Math.max(1, member.request.deadlineMs - now);
@@ -248,6 +254,18 @@ export class GroupCommitPipeline implements CommitPipeline {
       this.#queue.push(member);
       this.#wake();
     });
+  }
+
+  #refuse(member: Waiting, error: LayerdError): void {
+    if (!member.prepared) this.#discardObjects(member.request);
+    member.resolve({ kind: "refused", error });
+  }
+
+  /** A transaction that tries again builds again: what it wrote for this try is given up. */
+  #discardObjects(request: CommitRequest): void {
+    for (const part of request.parts) {
+      this.#parts.catalog.byId(part.repositoryId)?.objects.discard(part.objects);
+    }
   }
 
   #backoffMs(attempts: number): number {

@@ -169,7 +169,9 @@ export class PreparedTransactions {
   #release(id: TransactionId, record: PreparedRecord): void {
     for (const part of record.parts) {
       const repository = this.#parts.catalog.byId(part.repositoryId);
-      if (repository) this.#parts.held.release(repository, refsOf(part), id);
+      if (!repository) continue;
+      repository.objects.discard(part.objects);
+      this.#parts.held.release(repository, refsOf(part), id);
     }
     this.#entries.delete(id);
   }

@@ -59,7 +59,7 @@ export async function recover(parts: RecoveryParts): Promise<Recovered> {
   const prepared = await restorePrepared(parts, digest);
   const { stalled, failed } = await redoCommits(parts, digest);
   recordInLedger(parts, digest, stalled.map(({ commit }) => commit), failed);
-  releaseLeftovers(parts);
+  releaseLeftovers(parts, digest);
   return { digest, prepared, stalled, failed };
 }
 
@@ -212,9 +212,21 @@ function recordInLedger(
   parts.commit.ledger.record(entries);
 }
 
-function releaseLeftovers(parts: RecoveryParts): void {
+function releaseLeftovers(parts: RecoveryParts, digest: LogDigest): void {
+  const pending = pendingPacks(digest);
   for (const repository of parts.catalog.all()) {
     parts.commit.held.releaseAdopted(repository);
     repository.publisher.sweep();
+    repository.objects.sweep(pending);
   }
+}
+
+/** Packs that the log since the checkpoint still answers for. */
+function pendingPacks(digest: LogDigest): ReadonlySet<string> {
+  const records = [...digest.commits.values(), ...digest.prepared.values()];
+  return new Set(
+    records.flatMap(({ record }) => record.parts).flatMap(({ objects }) =>
+      objects.kind === "pack" ? [objects.name] : []
+    ),
+  );
 }
