@@ -5,7 +5,15 @@
 // deno-lint-ignore-file no-console -- a script: its output is for a person
 import { ConnectionLost, DaemonUnreachable, LayerdProblem } from "../src/client/client.ts";
 import type { OperationBody } from "../src/client/client.ts";
-import { check, cloneThisProject, DemoDaemon, DemoRepository, heading, say } from "./demo_stage.ts";
+import {
+  check,
+  cloneThisProject,
+  DemoDaemon,
+  type DemoRepository,
+  heading,
+  openRepository,
+  say,
+} from "./demo_stage.ts";
 
 const REPOSITORY = "demo";
 const CLIENTS = 8;
@@ -245,7 +253,6 @@ async function cleanUp(stage: Stage): Promise<void> {
 }
 
 async function perform(stage: Stage): Promise<void> {
-  await stage.daemon.start(`${REPOSITORY}=${stage.repository.path}`);
   await createLayers(stage);
   await commitOverAll(stage);
   await rollBack(stage);
@@ -263,7 +270,7 @@ async function main(given: string | undefined): Promise<void> {
   try {
     const repository = given === undefined
       ? await cloneThisProject(`${directory}/repository`)
-      : new DemoRepository(await Deno.realPath(given));
+      : await openRepository(given);
     const name = await freeName(repository);
     const stage: Stage = {
       daemon,
@@ -276,6 +283,7 @@ async function main(given: string | undefined): Promise<void> {
         ? "layerd's demo, on a clone of this repository"
         : `layerd's demo, on ${repository.path}`,
     );
+    await daemon.start(`${REPOSITORY}=${repository.path}`);
     try {
       await Promise.race([perform(stage), interrupted.promise]);
     } finally {

@@ -72,6 +72,13 @@ export async function cloneThisProject(path: string): Promise<DemoRepository> {
   return new DemoRepository(path);
 }
 
+/** The repository that holds a path: its work tree, or where it is bare its git directory. */
+export async function openRepository(path: string): Promise<DemoRepository> {
+  const bare = await run(path, ["rev-parse", "--is-bare-repository"]) === "true";
+  const what = bare ? "--absolute-git-dir" : "--show-toplevel";
+  return new DemoRepository(await run(path, ["rev-parse", what]));
+}
+
 /** A daemon in a directory of its own; survives kills by starting again. */
 export class DemoDaemon {
   readonly socket: string;
