@@ -11,17 +11,17 @@
 import { LayerdError } from "../core/errors.ts";
 import type { RepositoryId } from "../core/ids.ts";
 import type { RepositoryPart } from "../core/log_record.ts";
-import { type CommitParts, type GroupMember, refsOf, type Verdict } from "./group_member.ts";
+import { type AdmissionParts, type GroupMember, refsOf, type Verdict } from "./group_member.ts";
 import { Lane } from "./lane.ts";
 import { lockRefusal, repositoryError } from "./repository_errors.ts";
 
 export class Admission {
-  readonly #parts: CommitParts;
+  readonly #parts: AdmissionParts;
   readonly verdicts = new Map<GroupMember, Verdict>();
   readonly lanes = new Map<RepositoryId, Lane>();
   #members: readonly GroupMember[];
 
-  constructor(parts: CommitParts, members: readonly GroupMember[]) {
+  constructor(parts: AdmissionParts, members: readonly GroupMember[]) {
     this.#parts = parts;
     this.#members = members;
   }
@@ -80,7 +80,7 @@ export class Admission {
       try {
         const outcome = repository.publisher.lockPackedRefs();
         if (outcome.kind === "locked") {
-          this.lanes.set(id, new Lane(repository));
+          this.lanes.set(id, new Lane(repository, this.#parts.promisedNames(id)));
           continue;
         }
         const error = lockRefusal(outcome, repository.name);

@@ -16,7 +16,7 @@ import type { Lsn, RepositoryId } from "../core/ids.ts";
 import type { LogRecord } from "../core/log_record.ts";
 import { Admission, partIn, refused, repositoriesOf } from "./admission.ts";
 import {
-  type CommitParts,
+  type AdmissionParts,
   forceStubbornly,
   type GroupMember,
   refsOf,
@@ -27,10 +27,10 @@ import { type Lane, REFLOG_COMMITTER } from "./lane.ts";
 import { repositoryError } from "./repository_errors.ts";
 
 export class CommitGroup {
-  readonly #parts: CommitParts;
+  readonly #parts: AdmissionParts;
   readonly #admission: Admission;
 
-  constructor(parts: CommitParts, members: readonly GroupMember[]) {
+  constructor(parts: AdmissionParts, members: readonly GroupMember[]) {
     this.#parts = parts;
     this.#admission = new Admission(parts, members);
   }

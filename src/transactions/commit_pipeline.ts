@@ -11,12 +11,12 @@
  * P4. After a failed force of the log nothing more is taken and `onFatal` ends the process.
  */
 import { LayerdError } from "../core/errors.ts";
-import type { RepositoryId, TransactionId } from "../core/ids.ts";
+import type { RefName, RepositoryId, TransactionId } from "../core/ids.ts";
 import { GROUP_TRANSACTIONS_MAX } from "../core/limits.ts";
 import type { TransactionDocument } from "../core/transaction_document.ts";
 import type { Random } from "../system/random.ts";
 import { CommitGroup } from "./commit_group.ts";
-import type { CommitParts, GroupMember, Verdict } from "./group_member.ts";
+import type { AdmissionParts, CommitParts, GroupMember, Verdict } from "./group_member.ts";
 import type { CommitOutcome, CommitPipeline, CommitRequest, PrepareOutcome } from "./pipeline.ts";
 import { PreparedTransactions } from "./prepared_transactions.ts";
 import { StalledPublications } from "./stalled_publications.ts";
@@ -38,7 +38,7 @@ export interface PipelineParts extends CommitParts {
 }
 
 export class GroupCommitPipeline implements CommitPipeline {
-  readonly #parts: PipelineParts;
+  readonly #parts: PipelineParts & AdmissionParts;
   readonly stalled: StalledPublications;
   readonly prepared: PreparedTransactions;
   readonly #turns: (() => Promise<void>)[] = [];
@@ -53,11 +53,11 @@ export class GroupCommitPipeline implements CommitPipeline {
   afterGroup: () => void = () => {};
 
   constructor(parts: PipelineParts) {
-    this.#parts = parts;
+    this.#parts = { ...parts, promisedNames: (id) => this.#promisedNames(id) };
     const turn = <T>(work: () => Promise<T>) => this.turn(work);
-    this.stalled = new StalledPublications(parts, turn);
+    this.stalled = new StalledPublications(this.#parts, turn);
     this.prepared = new PreparedTransactions(
-      parts,
+      this.#parts,
       (commit) => this.stalled.noteContradicted(commit),
     );
   }
@@ -266,6 +266,14 @@ export class GroupCommitPipeline implements CommitPipeline {
     for (const part of request.parts) {
       this.#parts.catalog.byId(part.repositoryId)?.objects.discard(part.objects);
     }
+  }
+
+  #promisedNames(id: RepositoryId): RefName[] {
+    return [...this.prepared.entries(), ...this.stalled.commits()]
+      .flatMap((entry) => entry.record.parts)
+      .filter((part) => part.repositoryId === id)
+      .flatMap((part) => part.edits)
+      .flatMap((edit) => edit.old === null ? [edit.ref] : []);
   }
 
   #backoffMs(attempts: number): number {

@@ -28,6 +28,15 @@ export interface CommitParts {
   readonly observer: CommitObserver;
 }
 
+/** What admission knows beyond that. */
+export interface AdmissionParts extends CommitParts {
+  /**
+   * Refs that open promises and stalled publications will create: names that count already,
+   * although native git does not see them yet.
+   */
+  readonly promisedNames: (id: RepositoryId) => readonly RefName[];
+}
+
 export interface GroupMember {
   readonly request: CommitRequest;
   /** Its ref locks and pins stand since a public prepare. */

@@ -17,14 +17,15 @@ export class Lane {
   readonly repository: Repository;
   readonly #locked: LockedRefs;
   readonly #planned = new Map<RefName, RefEdit>();
-  readonly #made = new Set<RefName>();
+  readonly #made: Set<RefName>;
   readonly #gone = new Set<RefName>();
   readonly #checkedOut: ReadonlySet<RefName>;
   staged: StagedPublication | null = null;
 
-  /** Requires the repository's packed-refs.lock. */
-  constructor(repository: Repository) {
+  /** Requires the repository's packed-refs.lock. `promised`: names that others will create. */
+  constructor(repository: Repository, promised: readonly RefName[]) {
     this.repository = repository;
+    this.#made = new Set(promised);
     this.#locked = repository.publisher.readLocked();
     this.#checkedOut = repository.refs.checkedOut();
   }

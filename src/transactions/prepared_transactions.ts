@@ -16,7 +16,7 @@ import type {
 import type { TransactionDocument } from "../core/transaction_document.ts";
 import { Admission } from "./admission.ts";
 import {
-  type CommitParts,
+  type AdmissionParts,
   forceStubbornly,
   type GroupMember,
   refsOf,
@@ -36,12 +36,12 @@ export interface PreparedEntry {
 }
 
 export class PreparedTransactions {
-  readonly #parts: CommitParts;
+  readonly #parts: AdmissionParts;
   readonly #entries = new Map<TransactionId, PreparedEntry>();
 
   readonly #noteContradicted: (commit: LoggedCommit) => void;
 
-  constructor(parts: CommitParts, noteContradicted: (commit: LoggedCommit) => void) {
+  constructor(parts: AdmissionParts, noteContradicted: (commit: LoggedCommit) => void) {
     this.#parts = parts;
     this.#noteContradicted = noteContradicted;
   }
