@@ -43,8 +43,14 @@ export class FilesRefReader implements RefReader {
     return valueOf(found, ref);
   }
 
-  snapshot(): RefSnapshot {
-    const loose = new Map(this.#loose.walk("refs"));
+  snapshot(prefix = "refs/"): RefSnapshot {
+    const loose = new Map(this.#loose.walk(prefix.replace(/\/+$/, "")));
+    // What symbolic refs lead to may stand outside the prefix.
+    for (const [, found] of loose) {
+      if (found.kind !== "symbolic" || loose.has(found.target)) continue;
+      const target = this.#loose.read(found.target);
+      if (target.kind !== "absent") loose.set(found.target, target);
+    }
     return new FilesRefSnapshot(loose, this.#file.current().packed);
   }
 

@@ -7,7 +7,13 @@
  *     daemon: it is taken in one synchronous pass.
  */
 import { LayerdError } from "../core/errors.ts";
-import { type FencingToken, layerRef, parseTransactionId, type RepositoryId } from "../core/ids.ts";
+import {
+  type FencingToken,
+  LAYER_REF_PREFIX,
+  layerRef,
+  parseTransactionId,
+  type RepositoryId,
+} from "../core/ids.ts";
 import { OPEN_TRANSACTIONS_MAX } from "../core/limits.ts";
 import type { TransactionDocument } from "../core/transaction_document.ts";
 import type { RefSnapshot } from "../git/repository.ts";
@@ -154,9 +160,10 @@ export class BeginTransaction {
     return new OpenTransaction(header, request.leaseMs, nowMs);
   }
 
+  /** Of the layers: they are packed, while the user's branches may be thousands of files. */
   #snapshots(): ReadonlyMap<RepositoryId, RefSnapshot> {
     return new Map(
-      this.#parts.catalog.all().map(({ id, refs }) => [id, refs.snapshot()]),
+      this.#parts.catalog.all().map(({ id, refs }) => [id, refs.snapshot(LAYER_REF_PREFIX)]),
     );
   }
 }

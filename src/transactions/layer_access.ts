@@ -4,10 +4,10 @@
  * A1. Locking: a ref's lock is held before its value is read, and the value that was read
  *     under the first lock stays the transaction's; an upgrade re-uses it, since nobody
  *     else of ours could write in between.
- * A2. Optimistic: values come from the snapshot of begin; locks are taken by lockForCommit()
- *     only, in one sorted order.
+ * A2. Optimistic: a layer's value comes from the snapshot of begin, another ref's is what its
+ *     first touch saw; locks are taken by lockForCommit() only, in one sorted order.
  */
-import type { ObjectId, RefName } from "../core/ids.ts";
+import { LAYER_REF_PREFIX, type ObjectId, type RefName } from "../core/ids.ts";
 import type { LockMode } from "../core/transaction_document.ts";
 import type { Repository } from "../git/repository.ts";
 import type { LockWaits } from "./lock_waits.ts";
@@ -78,8 +78,10 @@ export class LayerAccess {
   #see(transaction: OpenTransaction, repository: Repository, ref: RefName): ObjectId | null {
     const seen = transaction.seen(repository, ref);
     if (seen !== undefined) return seen;
-    const snapshot = transaction.snapshots?.get(repository.id);
-    const value = snapshot ? snapshot.get(ref) : repository.refs.read(ref);
+    const layers = transaction.snapshots?.get(repository.id);
+    const value = layers && ref.startsWith(LAYER_REF_PREFIX)
+      ? layers.get(ref)
+      : repository.refs.read(ref);
     transaction.noteSeen(repository, ref, value);
     return value;
   }

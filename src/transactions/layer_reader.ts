@@ -64,7 +64,7 @@ class CatalogLayerReader implements LayerReader {
     const repository = this.#parts.catalog.get(name);
     const directory = LAYER_REF_PREFIX + prefix.slice(0, prefix.lastIndexOf("/") + 1);
     const layers: LayerDocument[] = [];
-    for (const [ref, commit] of repository.refs.snapshot().entries(directory)) {
+    for (const [ref, commit] of repository.refs.snapshot(directory).entries(directory)) {
       const layer = layerOfRef(ref);
       if (layer === null || !layer.startsWith(prefix)) continue;
       if (after !== null && layer <= after) continue;

@@ -6,10 +6,10 @@
  * S2. A refused list leaves the transaction active, but for a deadlock's victim.
  */
 import { LayerdError } from "../core/errors.ts";
-import type { ObjectId, RefName, RepositoryId } from "../core/ids.ts";
+import type { ObjectId, RefName } from "../core/ids.ts";
 import { OPERATIONS_PER_TRANSACTION_MAX } from "../core/limits.ts";
 import type { Operation } from "../core/operations.ts";
-import type { RefSnapshot, Repository } from "../git/repository.ts";
+import type { Repository } from "../git/repository.ts";
 import type { Clock } from "../system/clock.ts";
 import type { RepositoryCatalog } from "./catalog.ts";
 import { type CommitSteps, problemOf } from "./commit_steps.ts";
@@ -79,19 +79,12 @@ export class StageSteps {
 
   #context(transaction: OpenTransaction, signal: AbortSignal | null): StagingContext {
     const { access, catalog } = this.#parts;
-    // One walk over a repository's refs serves all the operations of a list.
-    const refs = new Map<RepositoryId, RefSnapshot>();
     return {
       changes: transaction.changes,
       repository: (name) => catalog.get(name),
       requireWritable: (repository) => catalog.requireWritable(repository),
       touch: (repository, ref, mode) => access.touch(transaction, repository, ref, mode, signal),
-      refs: (repository) => {
-        const known = transaction.snapshots?.get(repository.id) ?? refs.get(repository.id) ??
-          repository.refs.snapshot();
-        refs.set(repository.id, known);
-        return known;
-      },
+      layers: (repository) => transaction.snapshots?.get(repository.id) ?? null,
       upload: (oid: ObjectId) => transaction.upload(oid),
     };
   }

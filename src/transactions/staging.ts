@@ -8,6 +8,7 @@
  */
 import { LayerdError } from "../core/errors.ts";
 import {
+  LAYER_REF_PREFIX,
   type LayerName,
   layerOfRef,
   layerRef,
@@ -34,8 +35,8 @@ export interface StagingContext {
   requireWritable(repository: Repository): void;
   /** Takes the lock that the isolation asks for, then answers the ref's snapshot value. */
   touch(repository: Repository, ref: RefName, mode: LockMode): Promise<ObjectId | null>;
-  /** Refs as the transaction sees them before its own changes, for name conflicts. */
-  refs(repository: Repository): RefSnapshot;
+  /** The layers of the optimistic snapshot, or null: then what git sees now counts. */
+  layers(repository: Repository): RefSnapshot | null;
   /** A blob that was uploaded in this transaction. */
   upload(oid: ObjectId): SpooledBlob | null;
 }
@@ -224,14 +225,16 @@ function otherName(
     if (clashes && change.exists) return change.ref;
   }
   const gone = (name: RefName) => layers.get(name)?.exists === false;
-  const refs = context.refs(repository);
-  for (const [name] of refs.entries(`${ref}/`)) {
+  const snapshot = ref.startsWith(LAYER_REF_PREFIX) ? context.layers(repository) : null;
+  const below = snapshot ?? repository.refs.snapshot(`${ref}/`);
+  for (const [name] of below.entries(`${ref}/`)) {
     if (!gone(name)) return name;
   }
   for (let at = ref.lastIndexOf("/"); at > 0; at = ref.lastIndexOf("/", at - 1)) {
     // A prefix of a valid ref name that is itself looked up as one, not trusted as one.
     const prefix = ref.slice(0, at) as RefName;
-    if (refs.get(prefix) !== null && !gone(prefix)) return prefix;
+    const value = snapshot ? snapshot.get(prefix) : repository.refs.read(prefix);
+    if (value !== null && !gone(prefix)) return prefix;
   }
   return null;
 }

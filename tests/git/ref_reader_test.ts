@@ -78,6 +78,24 @@ Deno.test("RefReader.snapshot() holds what for-each-ref lists and stays as it wa
     ]);
   }));
 
+Deno.test("RefReader.snapshot() of a prefix lists the same below it, symbolic refs followed", () =>
+  RefsScene.run(async (scene) => {
+    await scene.git("update-ref", "refs/layers/a", scene.commit(0));
+    await scene.git("pack-refs", "--all");
+    await scene.git("update-ref", "refs/layers/b/c", scene.commit(1));
+    await scene.git("update-ref", "refs/heads/far", scene.commit(2));
+    await scene.git("symbolic-ref", "refs/layers/s", "refs/layers/t");
+    await scene.git("symbolic-ref", "refs/layers/t", "refs/heads/far");
+    const { refs } = scene.open();
+    for (const prefix of ["refs/layers/", "refs/layers/b/", "refs/layers/none/"]) {
+      assertEquals(
+        [...refs.snapshot(prefix).entries(prefix)],
+        [...refs.snapshot().entries(prefix)],
+      );
+    }
+    assertEquals(refs.snapshot("refs/layers/").get(layer("s")), scene.commit(2));
+  }));
+
 Deno.test("RefReader.snapshot() keeps one damaged ref from hiding the others", () =>
   RefsScene.run(async (scene) => {
     await scene.git("update-ref", "refs/layers/a", scene.commit(0));
