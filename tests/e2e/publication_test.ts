@@ -56,7 +56,7 @@ for (const end of ["by itself", "after SIGKILL"]) {
     const stalled = await scene.repository();
     const well = await scene.repository();
     for (const { name } of [stalled, well]) {
-      await scene.api.apply([create(name, "a"), put(name, "a", "x", "0")]);
+      await scene.api.apply([create(name, "a"), put(name, "a", "x", "0"), create(name, "b")]);
     }
     const packedRefs = `${stalled.commonDirectory}/packed-refs`;
     if (!await chattr("+i", packedRefs)) return;
@@ -74,7 +74,7 @@ for (const end of ["by itself", "after SIGKILL"]) {
       assertMatch(native.stderr, /lock/);
       const health = await scene.api.get<{ status: string }>("/v1/health");
       assertEquals(health.status, "degraded");
-      await scene.api.apply([put(well.name, "a", "y", "1")]);
+      await scene.api.apply([put(well.name, "b", "y", "1")]);
       if (end === "after SIGKILL") await scene.daemon.kill();
     } finally {
       await chattr("-i", packedRefs);

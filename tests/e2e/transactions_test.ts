@@ -238,10 +238,11 @@ test("health of a transaction is healthy, and corrupted without its objects", as
   const { name, path } = await scene.repository();
   const { id, results } = await scene.api.apply([create(name, "a"), put(name, "a", "x", "1")]);
   assertEquals(await health(scene, id), { health: "healthy", codes: [] });
+  const commit = results[0]?.new ?? "";
   // A later native move is no finding.
   await git(path, ["update-ref", "-d", "refs/layers/a"]);
   assertEquals(await health(scene, id), { health: "healthy", codes: [] });
-  const commit = results[0]?.new ?? "";
+  await git(path, ["update-ref", "refs/layers/a", commit]);
   await Deno.remove(`${path}/.git/objects/${commit.slice(0, 2)}/${commit.slice(2)}`);
   const found = await health(scene, id);
   assertEquals(found.health, "corrupted");

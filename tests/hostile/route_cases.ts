@@ -159,7 +159,7 @@ const REGISTRATIONS: readonly HostileCase[] = [
     body,
     code: "invalid_request",
   })),
-  ...["/nowhere/at/all", "/", "/proc", "/dev/null"].map((path): HostileCase => ({
+  ...["/nowhere/at/all", "/", "/usr", "/etc/hostname"].map((path): HostileCase => ({
     name: `register ${path}`,
     method: "POST",
     path: "/v1/repositories",

@@ -40,8 +40,8 @@ export class OneShot {
     const expect = { commit };
     const operations = [
       { ...put(repository, layer, "counter", String(counter + 1)), expect },
-      { ...put(repository, layer, "one-shot", key), expect },
-      { ...put(repository, layer, `notes/${random.integer(0, 20)}`, key), expect },
+      { ...put(repository, layer, "last-one-shot", key), expect },
+      { ...put(repository, layer, `one-shots/${random.integer(0, 20)}`, key), expect },
     ];
     const isolation = random.chance(0.5) ? "locking" : "optimistic";
     return new OneShot(key, [repository, layer], {
