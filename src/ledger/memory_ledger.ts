@@ -3,7 +3,7 @@ import type { IdempotencyEntry } from "../core/log_record.ts";
 import type { TransactionId } from "../core/ids.ts";
 import type { TransactionDocument } from "../core/transaction_document.ts";
 import type { Ledger, LedgerEntry, LedgerFilter } from "./ledger.ts";
-import { touchedRefs } from "./touched.ts";
+import { layerKey, touchedRefs } from "./touched.ts";
 
 export class MemoryLedger implements Ledger {
   readonly #rows = new Map<string, LedgerEntry>();
@@ -13,10 +13,21 @@ export class MemoryLedger implements Ledger {
     for (const entry of entries) {
       const known = this.#rows.get(entry.transaction.id);
       if (known && known.lsn >= entry.lsn) continue;
+      if (known?.idempotency) this.#forgetKeyOf(known.idempotency);
       this.#rows.set(entry.transaction.id, structuredClone(entry));
-      const key = entry.idempotency;
-      if (key) this.#keys.set(`${key.route}\n${key.key}`, key);
+      if (entry.idempotency) this.#remember(entry.idempotency);
     }
+  }
+
+  #remember(key: IdempotencyEntry): void {
+    const known = this.#keys.get(nameOf(key));
+    // A rebuilt ledger may meet a key's older transaction after its younger one.
+    if (!known || known.createdAt <= key.createdAt) this.#keys.set(nameOf(key), key);
+  }
+
+  #forgetKeyOf(key: IdempotencyEntry): void {
+    const known = this.#keys.get(nameOf(key));
+    if (known?.transactionId === key.transactionId) this.#keys.delete(nameOf(key));
   }
 
   get(id: TransactionId): TransactionDocument | null {
@@ -32,7 +43,7 @@ export class MemoryLedger implements Ledger {
   }
 
   idempotent(route: string, key: string, since: string): IdempotencyEntry | null {
-    const entry = this.#keys.get(`${route}\n${key}`);
+    const entry = this.#keys.get(nameOf({ route, key }));
     return entry && entry.createdAt >= since ? entry : null;
   }
 
@@ -47,13 +58,17 @@ export class MemoryLedger implements Ledger {
   close(): void {}
 }
 
-/** Whether a document passes a filter; live transactions are filtered by it as well. */
-export function matches(transaction: TransactionDocument, filter: LedgerFilter): boolean {
+function nameOf({ route, key }: Pick<IdempotencyEntry, "route" | "key">): string {
+  return `${route}\n${key}`;
+}
+
+function matches(transaction: TransactionDocument, filter: LedgerFilter): boolean {
   if (filter.state !== undefined && transaction.state !== filter.state) return false;
   if (filter.tenantId !== undefined && transaction.tenant_id !== filter.tenantId) return false;
   if (filter.repository === undefined && filter.layer === undefined) return true;
+  const layer = filter.layer === undefined ? undefined : layerKey(filter.layer);
   return touchedRefs(transaction).some((touched) =>
     (filter.repository === undefined || touched.repository === filter.repository) &&
-    (filter.layer === undefined || touched.layer === filter.layer)
+    (layer === undefined || touched.layer === layer)
   );
 }

@@ -3,195 +3,129 @@
  *
  * Commits do not wait for its fsync (`synchronous = OFF`): what a crash takes from it is in
  * the log, and recovery writes it again. The database file itself is written by makeDurable()
- * alone, under `synchronous = FULL`: it folds the WAL into the file and syncs both, and is the
- * barrier before a checkpoint lets go of the log. A power loss can therefore only cut the
- * WAL's tail, which its checksums tell. A file damaged in another way is moved aside and made
- * anew: history older than the log's redo position is then gone from it, which is said. A
- * ledger of a newer layerd is refused by its version.
+ * and close() alone, under `synchronous = FULL`: they fold the WAL into it and sync both. A
+ * power loss can therefore only cut the WAL's tail, which its checksums tell.
+ *
+ * Q1. A row, with its layers and its key, is replaced as a whole, and by a higher LSN only.
+ * Q2. After makeDurable() everything recorded before it survives a power loss: the barrier
+ *     before a checkpoint lets go of the log.
+ * Q3. A file that is damaged all the same is moved aside and made anew; history older than
+ *     the log's redo position is then gone from it, which openSqliteLedger() reports. A
+ *     ledger of a newer layerd is refused by its version.
  */
-import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
-import type { IdempotencyEntry } from "../core/log_record.ts";
-import { LayerdError, messageOf } from "../core/errors.ts";
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { invariant } from "../core/errors.ts";
 import { parseTransactionId, type TransactionId } from "../core/ids.ts";
+import type { IdempotencyEntry } from "../core/log_record.ts";
 import type { TransactionDocument } from "../core/transaction_document.ts";
 import type { FileSystem } from "../system/file_system.ts";
 import type { Ledger, LedgerEntry, LedgerFilter } from "./ledger.ts";
+import { ledgerError, openLedgerDatabase, pragma } from "./ledger_database.ts";
+import { listQuery } from "./list_query.ts";
 import { touchedRefs } from "./touched.ts";
-
-const SCHEMA_VERSION = 1;
-const SCHEMA = `
-  CREATE TABLE transactions (
-    id TEXT PRIMARY KEY,
-    lsn INTEGER NOT NULL,
-    state TEXT NOT NULL,
-    tenant_id TEXT,
-    document TEXT NOT NULL
-  ) WITHOUT ROWID;
-  CREATE INDEX transactions_state ON transactions (state, id);
-  CREATE INDEX transactions_tenant ON transactions (tenant_id, id) WHERE tenant_id IS NOT NULL;
-  CREATE TABLE touched (
-    repository TEXT NOT NULL,
-    layer TEXT NOT NULL,
-    id TEXT NOT NULL,
-    PRIMARY KEY (repository, layer, id)
-  ) WITHOUT ROWID;
-  CREATE INDEX touched_layer ON touched (layer, id);
-  CREATE TABLE idempotency (
-    route TEXT NOT NULL,
-    key TEXT NOT NULL,
-    request_hash TEXT NOT NULL,
-    transaction_id TEXT NOT NULL,
-    created_at TEXT NOT NULL,
-    PRIMARY KEY (route, key)
-  ) WITHOUT ROWID;
-  CREATE INDEX idempotency_age ON idempotency (created_at);
-`;
 
 /** Opens the ledger; `replaced` is where a damaged one was moved to. */
 export function openSqliteLedger(
   path: string,
   fileSystem: FileSystem,
-): { readonly ledger: SqliteLedger; readonly replaced: string | null } {
-  try {
-    return { ledger: new SqliteLedger(openDatabase(path)), replaced: null };
-  } catch (error) {
-    if (error instanceof LayerdError) throw error;
-    if (!isDamage(error)) {
-      throw new LayerdError("io_error", `Cannot open ${path}: ${messageOf(error)}`, {}, error);
-    }
-  }
-  const replaced = moveAside(path, fileSystem);
-  return { ledger: new SqliteLedger(openDatabase(path)), replaced };
+): { readonly ledger: Ledger; readonly replaced: string | null } {
+  const { database, replaced } = openLedgerDatabase(path, fileSystem);
+  return { ledger: new SqliteLedger(database, `${path}-wal`, fileSystem), replaced };
 }
 
-function openDatabase(path: string): DatabaseSync {
-  const database = new DatabaseSync(path);
-  try {
-    const check = database.prepare("PRAGMA quick_check(1)").get();
-    if (check?.["quick_check"] !== "ok") throw new Error("database disk image is malformed");
-    database.exec("PRAGMA journal_mode = WAL");
-    // Folding the WAL belongs to makeDurable(), not to a commit.
-    database.exec("PRAGMA wal_autocheckpoint = 0");
-    database.exec("PRAGMA synchronous = OFF");
-    migrate(database, path);
-    return database;
-  } catch (error) {
-    database.close();
-    throw error;
-  }
+/** The statements of the write path, compiled once. */
+function compile(database: DatabaseSync) {
+  const statement = (sql: string): StatementSync => database.prepare(sql);
+  return {
+    begin: statement("BEGIN IMMEDIATE"),
+    commit: statement("COMMIT"),
+    known: statement("SELECT lsn FROM transactions WHERE id = ?"),
+    insert: statement(
+      "INSERT INTO transactions (id, lsn, state, tenant_id, document) VALUES (?, ?, ?, ?, ?)",
+    ),
+    remove: statement("DELETE FROM transactions WHERE id = ?"),
+    touch: statement("INSERT INTO touched (repository, layer, id, state) VALUES (?, ?, ?, ?)"),
+    untouch: statement("DELETE FROM touched WHERE repository = ? AND layer = ? AND id = ?"),
+    // A rebuilt ledger may meet a key's older transaction after its younger one.
+    remember: statement(
+      `INSERT INTO idempotency (route, key, request_hash, transaction_id, created_at)
+       VALUES (?, ?, ?, ?, ?)
+       ON CONFLICT (route, key) DO UPDATE SET request_hash = excluded.request_hash,
+         transaction_id = excluded.transaction_id, created_at = excluded.created_at
+       WHERE excluded.created_at >= idempotency.created_at`,
+    ),
+    forgetKeyOf: statement("DELETE FROM idempotency WHERE transaction_id = ?"),
+    forgetKeysBefore: statement("DELETE FROM idempotency WHERE created_at < ?"),
+    get: statement("SELECT document FROM transactions WHERE id = ?"),
+    key: statement("SELECT * FROM idempotency WHERE route = ? AND key = ? AND created_at >= ?"),
+  };
 }
 
-function migrate(database: DatabaseSync, path: string): void {
-  const version = Number(database.prepare("PRAGMA user_version").get()?.["user_version"]);
-  if (version > SCHEMA_VERSION) {
-    throw new LayerdError(
-      "io_error",
-      `Ledger ${path} has schema version ${version}, this layerd knows ${SCHEMA_VERSION}: ` +
-        `run the layerd that wrote it`,
-    );
-  }
-  if (version === SCHEMA_VERSION) return;
-  database.exec(`BEGIN; ${SCHEMA} PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT`);
-}
-
-function isDamage(error: unknown): boolean {
-  return /malformed|not a database|file is encrypted|corrupt/i.test(messageOf(error));
-}
-
-function moveAside(path: string, fileSystem: FileSystem): string {
-  let number = 1;
-  while (fileSystem.lstatIfAny(`${path}.damaged-${number}`) !== null) number++;
-  const aside = `${path}.damaged-${number}`;
-  fileSystem.rename(path, aside);
-  for (const suffix of ["-wal", "-shm"]) {
-    if (fileSystem.lstatIfAny(path + suffix) !== null) fileSystem.unlink(path + suffix);
-  }
-  return aside;
-}
-
-class SqliteLedger implements Ledger {
+/** A ledger on an open database; openSqliteLedger() is the way to one. */
+export class SqliteLedger implements Ledger {
   readonly #database: DatabaseSync;
-  readonly #upsert: StatementSync;
-  readonly #touch: StatementSync;
-  readonly #remember: StatementSync;
-  readonly #get: StatementSync;
-  readonly #key: StatementSync;
+  readonly #walPath: string;
+  readonly #fileSystem: FileSystem;
+  readonly #statements: ReturnType<typeof compile>;
 
-  constructor(database: DatabaseSync) {
+  constructor(database: DatabaseSync, walPath: string, fileSystem: FileSystem) {
     this.#database = database;
-    this.#upsert = database.prepare(
-      `INSERT INTO transactions (id, lsn, state, tenant_id, document) VALUES (?, ?, ?, ?, ?)
-       ON CONFLICT (id) DO UPDATE SET lsn = excluded.lsn, state = excluded.state,
-         tenant_id = excluded.tenant_id, document = excluded.document
-       WHERE excluded.lsn > transactions.lsn`,
-    );
-    this.#touch = database.prepare(
-      "INSERT OR IGNORE INTO touched (repository, layer, id) VALUES (?, ?, ?)",
-    );
-    this.#remember = database.prepare(
-      `INSERT OR REPLACE INTO idempotency (route, key, request_hash, transaction_id, created_at)
-       VALUES (?, ?, ?, ?, ?)`,
-    );
-    this.#get = database.prepare("SELECT document FROM transactions WHERE id = ?");
-    this.#key = database.prepare(
-      "SELECT * FROM idempotency WHERE route = ? AND key = ? AND created_at >= ?",
-    );
+    this.#walPath = walPath;
+    this.#fileSystem = fileSystem;
+    this.#statements = compile(database);
   }
 
   record(entries: readonly LedgerEntry[]): void {
-    this.#database.exec("BEGIN IMMEDIATE");
     try {
+      this.#statements.begin.run();
       for (const entry of entries) this.#recordOne(entry);
-      this.#database.exec("COMMIT");
+      this.#statements.commit.run();
     } catch (error) {
       // SQLite has rolled back by itself after some errors (a full disk).
       if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
-      throw error;
+      throw ledgerError("Ledger cannot be written", error);
     }
   }
 
   #recordOne({ lsn, transaction, idempotency }: LedgerEntry): void {
+    const { known, insert, touch, remember } = this.#statements;
     const { id, state, tenant_id } = transaction;
-    const { changes } = this.#upsert.run(id, lsn, state, tenant_id, JSON.stringify(transaction));
-    if (Number(changes) === 0) return;
+    const row = known.get(id);
+    if (row) {
+      if (Number(row["lsn"]) >= lsn) return;
+      this.#forget(id);
+    }
+    insert.run(id, lsn, state, tenant_id, JSON.stringify(transaction));
     for (const { repository, layer } of touchedRefs(transaction)) {
-      this.#touch.run(repository, layer, id);
+      touch.run(repository, layer, id, state);
     }
     if (idempotency === null) return;
     const { route, key, requestHash, transactionId, createdAt } = idempotency;
-    this.#remember.run(route, key, requestHash, transactionId, createdAt);
+    remember.run(route, key, requestHash, transactionId, createdAt);
+  }
+
+  #forget(id: string): void {
+    const { get, remove, untouch, forgetKeyOf } = this.#statements;
+    const row = get.get(id);
+    for (const { repository, layer } of row ? touchedRefs(documentOf(row)) : []) {
+      untouch.run(repository, layer, id);
+    }
+    forgetKeyOf.run(id);
+    remove.run(id);
   }
 
   get(id: TransactionId): TransactionDocument | null {
-    const row = this.#get.get(id);
+    const row = guarded("read", () => this.#statements.get.get(id));
     return row ? documentOf(row) : null;
   }
 
   list(filter: LedgerFilter, limit: number, before: TransactionId | null): TransactionDocument[] {
-    const wheres: string[] = [];
-    const values: SQLInputValue[] = [];
-    const where = (text: string, ...more: SQLInputValue[]) => {
-      wheres.push(text);
-      values.push(...more);
-    };
-    if (before !== null) where("id < ?", before);
-    if (filter.state !== undefined) where("state = ?", filter.state);
-    if (filter.tenantId !== undefined) where("tenant_id = ?", filter.tenantId);
-    const { repository, layer } = filter;
-    if (repository !== undefined && layer !== undefined) {
-      where("id IN (SELECT id FROM touched WHERE repository = ? AND layer = ?)", repository, layer);
-    } else if (repository !== undefined) {
-      where("id IN (SELECT id FROM touched WHERE repository = ?)", repository);
-    } else if (layer !== undefined) {
-      where("id IN (SELECT id FROM touched WHERE layer = ?)", layer);
-    }
-    const condition = wheres.length > 0 ? `WHERE ${wheres.join(" AND ")}` : "";
-    const sql = `SELECT document FROM transactions ${condition} ORDER BY id DESC LIMIT ?`;
-    return this.#database.prepare(sql).all(...values, limit).map(documentOf);
+    const { sql, values } = listQuery(filter, limit, before);
+    return guarded("read", () => this.#database.prepare(sql).all(...values)).map(documentOf);
   }
 
   idempotent(route: string, key: string, since: string): IdempotencyEntry | null {
-    const row = this.#key.get(route, key, since);
+    const row = guarded("read", () => this.#statements.key.get(route, key, since));
     if (!row) return null;
     return {
       route,
@@ -203,22 +137,41 @@ class SqliteLedger implements Ledger {
   }
 
   forgetKeysBefore(since: string): void {
-    this.#database.prepare("DELETE FROM idempotency WHERE created_at < ?").run(since);
+    guarded("written", () => this.#statements.forgetKeysBefore.run(since));
   }
 
-  makeDurable(): Promise<void> {
-    this.#database.exec("PRAGMA synchronous = FULL");
-    try {
-      const result = this.#database.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get();
-      if (Number(result?.["busy"]) !== 0) throw new Error("Ledger is busy with another process");
-    } finally {
-      this.#database.exec("PRAGMA synchronous = OFF");
+  async makeDurable(): Promise<void> {
+    // First without holding up the daemon; SQLite's own sync of the WAL is then a short one.
+    if (this.#fileSystem.lstatIfAny(this.#walPath) !== null) {
+      await this.#fileSystem.syncFile(this.#walPath);
     }
-    return Promise.resolve();
+    guarded("made durable", () => this.#fold());
+  }
+
+  /** Folds the WAL into the file, under the syncs that make this safe. */
+  #fold(): void {
+    pragma(this.#database, "synchronous = FULL");
+    try {
+      const busy = pragma(this.#database, "wal_checkpoint(TRUNCATE)");
+      invariant(busy === 0, "somebody else has the ledger, which is opened exclusively");
+    } finally {
+      pragma(this.#database, "synchronous = OFF");
+    }
   }
 
   close(): void {
+    // SQLite folds what is left while it closes.
+    pragma(this.#database, "synchronous = FULL");
     this.#database.close();
+  }
+}
+
+/** Runs work on the database; what fails in it fails as an error of the contract. */
+function guarded<T>(action: "read" | "written" | "made durable", work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw ledgerError(`Ledger cannot be ${action}`, error);
   }
 }
 

@@ -1,4 +1,5 @@
 /** Which layers a transaction has to do with, for the filters of a list. */
+import { LAYER_REF_PREFIX, layerOfRef, parseRefName } from "../core/ids.ts";
 import type { TransactionDocument } from "../core/transaction_document.ts";
 
 export interface Touched {
@@ -16,4 +17,9 @@ export function touchedRefs(transaction: TransactionDocument): Touched[] {
     }
   }
   return [...seen.values()];
+}
+
+/** What documents call a layer that a filter names by its name or by its full ref. */
+export function layerKey(layer: string): string {
+  return layer.startsWith(LAYER_REF_PREFIX) ? layerOfRef(parseRefName(layer)) ?? layer : layer;
 }

@@ -2,7 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { parseTransactionId, toLsn, type TransactionId } from "../../src/core/ids.ts";
 import type { TransactionDocument } from "../../src/core/transaction_document.ts";
-import type { Ledger, LedgerEntry } from "../../src/ledger/ledger.ts";
+import type { Ledger, LedgerEntry, LedgerFilter } from "../../src/ledger/ledger.ts";
 
 export function transactionId(number: number): TransactionId {
   return parseTransactionId("01ARZ3NDEKTSV4RRFFQ69G" + String(number).padStart(4, "0"));
@@ -45,14 +45,21 @@ export function entry(
   };
 }
 
-export function ledgerConformance(name: string, open: () => Ledger): void {
+/** A fresh ledger, and what takes it away again. */
+export interface OpenedLedger {
+  readonly ledger: Ledger;
+  readonly dispose: () => void;
+}
+
+export function ledgerConformance(name: string, open: () => OpenedLedger): void {
   const test = (criterion: string, body: (ledger: Ledger) => void | Promise<void>) =>
     Deno.test(`${name} ${criterion}`, async () => {
-      const ledger = open();
+      const { ledger, dispose } = open();
       try {
         await body(ledger);
       } finally {
         ledger.close();
+        dispose();
       }
     });
   const ids = (list: TransactionDocument[]) => list.map((transaction) => transaction.id);
@@ -96,6 +103,76 @@ export function ledgerConformance(name: string, open: () => Ledger): void {
     );
   });
 
+  test("list() takes a layer by its name and by its full ref", (ledger) => {
+    const tag = "refs/tags/v1";
+    ledger.record([
+      entry(1, 1, { snapshot: [{ repository: "app", layer: "team/base", commit: null }] }),
+      entry(2, 2, {
+        results: [{ repository: "app", layer: tag, ref: tag, old: null, new: null }],
+      }),
+    ]);
+    assertEquals(ids(ledger.list({ layer: "team/base" }, 9, null)), [transactionId(1)]);
+    assertEquals(ids(ledger.list({ layer: "refs/layers/team/base" }, 9, null)), [
+      transactionId(1),
+    ]);
+    assertEquals(ids(ledger.list({ layer: tag }, 9, null)), [transactionId(2)]);
+  });
+
+  test("list() answers every combination of filters, page by page", (ledger) => {
+    const entries = Array.from({ length: 48 }, (_, number) =>
+      entry(number, number + 1, {
+        state: number % 2 === 0 ? "committed" : "rolled_back",
+        tenant_id: number % 3 === 0 ? "acme" : null,
+        snapshot: [0, 1].map((step) => ({
+          repository: number % 4 < 2 ? "app" : "lib",
+          layer: `layer${(number + step) % 4}`,
+          commit: null,
+        })),
+      }));
+    ledger.record(entries);
+    for (const filter of combinations()) {
+      const expected = entries.map(({ transaction }) => transaction)
+        .filter(({ state }) => filter.state === undefined || state === filter.state)
+        .filter(({ tenant_id }) => filter.tenantId === undefined || tenant_id === filter.tenantId)
+        .filter(({ snapshot }) =>
+          snapshot.some(({ repository, layer }) =>
+            (filter.repository === undefined || repository === filter.repository) &&
+            (filter.layer === undefined || layer === filter.layer)
+          )
+        ).reverse();
+      const found: TransactionDocument[] = [];
+      for (let page = ledger.list(filter, 5, null); page.length > 0;) {
+        found.push(...page);
+        const last = page.at(-1);
+        page = last ? ledger.list(filter, 5, parseTransactionId(last.id)) : [];
+      }
+      assertEquals(found, expected, JSON.stringify(filter));
+    }
+  });
+
+  test("record() replaces the layers and the key of a row with it", (ledger) => {
+    const before = [{ repository: "app", layer: "x", commit: null }];
+    const after = [{ repository: "app", layer: "y", commit: null }];
+    ledger.record([entry(1, 1, { state: "committing", snapshot: before }, "k")]);
+    ledger.record([entry(1, 2, { state: "failed", snapshot: after })]);
+    assertEquals(ledger.list({ layer: "x" }, 9, null), []);
+    assertEquals(ids(ledger.list({ layer: "y", state: "failed" }, 9, null)), [transactionId(1)]);
+    assertEquals(ledger.list({ repository: "app", state: "committing" }, 9, null), []);
+    assertEquals(ledger.idempotent("r", "k", "2025-12-31T00:00:00.000Z"), null);
+  });
+
+  test("record() leaves a key to its younger transaction, in whatever order they come", (ledger) => {
+    const [first, second] = [entry(1, 1, {}, "k"), entry(2, 2, {}, "k")];
+    const younger = second.idempotency
+      ? { ...second.idempotency, createdAt: "2026-01-03T00:00:00.000Z" }
+      : null;
+    ledger.record([{ ...second, idempotency: younger }, first]);
+    const found = ledger.idempotent("r", "k", "2025-12-31T00:00:00.000Z");
+    assertEquals(found?.transactionId, transactionId(2));
+    ledger.record([entry(1, 3, { state: "failed" })]);
+    assertEquals(ledger.idempotent("r", "k", "2025-12-31T00:00:00.000Z"), found);
+  });
+
   test("idempotent() finds a key of its route until it is too old", (ledger) => {
     ledger.record([entry(1, 1, {}, "k")]);
     const found = ledger.idempotent("r", "k", "2025-12-31T00:00:00.000Z");
@@ -113,4 +190,19 @@ export function ledgerConformance(name: string, open: () => Ledger): void {
     ledger.record([entry(2, 2)]);
     assertEquals(ids(ledger.list({}, 9, null)), [2, 1].map(transactionId));
   });
+}
+
+/** Every combination of filters that the entries above differ by. */
+export function combinations(): LedgerFilter[] {
+  const states: Partial<LedgerFilter>[] = [{}, { state: "rolled_back" }, { state: "failed" }];
+  const repositories = [{}, { repository: "lib" }];
+  const layers = [{}, { layer: "layer1" }];
+  const tenants = [{}, { tenantId: "acme" }];
+  return states.flatMap((state) =>
+    repositories.flatMap((repository) =>
+      layers.flatMap((layer) =>
+        tenants.map((tenant) => ({ ...state, ...repository, ...layer, ...tenant }))
+      )
+    )
+  );
 }

@@ -1,4 +1,4 @@
 import { MemoryLedger } from "../../src/ledger/memory_ledger.ts";
 import { ledgerConformance } from "./conformance.ts";
 
-ledgerConformance("MemoryLedger", () => new MemoryLedger());
+ledgerConformance("MemoryLedger", () => ({ ledger: new MemoryLedger(), dispose: () => {} }));
