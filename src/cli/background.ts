@@ -2,7 +2,12 @@
  * The daemon in the background. The launcher's pid is the daemon's (it ends by exec), so
  * the child that `start` made is the one that must answer at the socket.
  */
-import { DaemonUnreachable, type LayerdClient, LayerdProblem } from "../client/client.ts";
+import {
+  ConnectionLost,
+  DaemonUnreachable,
+  type LayerdClient,
+  LayerdProblem,
+} from "../client/client.ts";
 import { AnsweredNo } from "./exit_codes.ts";
 import type { CliHost, ServeOptions } from "./host.ts";
 
@@ -63,7 +68,10 @@ async function isReady(client: LayerdClient): Promise<boolean> {
     return true;
   } catch (error) {
     if (error instanceof DaemonUnreachable && !error.permissionDenied) return false;
-    if (error instanceof LayerdProblem && error.code === "recovering") return false;
+    // Draining: it refused something that it was started with, and is about to end.
+    const passing = error instanceof LayerdProblem &&
+      (error.code === "recovering" || error.code === "draining");
+    if (passing || error instanceof ConnectionLost) return false;
     throw error;
   }
 }

@@ -72,6 +72,7 @@ const NEXT_STEPS: Partial<Record<string, string>> = {
   lock_timeout: "The transaction is still open: try again, or `layerd rollback`",
   repository_locked: "The transaction is still open: try again when the other git process is done",
   no_space: "The transaction is still open: make space and try again",
+  invalid_transition: "Where LAYERD_TRANSACTION still names a transaction that has ended, unset it",
   repository_not_found: "`layerd repo list` names the repositories",
   layer_not_found: "`layerd layer list` names the layers, `layerd layer create` stages a new one",
 };
