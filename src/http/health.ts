@@ -1,7 +1,7 @@
 /** `GET /v1/health`: how the daemon and its repositories are. */
 import type { HealthDocument } from "../protocol/responses.ts";
 import type { Engine } from "../transactions/engine.ts";
-import { worst } from "../transactions/repository_catalog.ts";
+import { worst } from "../transactions/repository_document.ts";
 import type { DaemonPhase } from "./daemon_control.ts";
 
 export interface HealthParts {

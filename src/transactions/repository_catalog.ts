@@ -5,9 +5,8 @@
  *
  * A repository is its common directory: it has one name here and one daemon anywhere.
  */
-import { isAbsolute, relative } from "@std/path";
-import { LayerdError, messageOf } from "../core/errors.ts";
-import { LAYER_REF_PREFIX, layerOfRef, quote } from "../core/ids.ts";
+import { LayerdError } from "../core/errors.ts";
+import { layerOfRef, quote } from "../core/ids.ts";
 import type { RepositoryId, RepositoryName, TransactionId } from "../core/ids.ts";
 import type { LogRecord } from "../core/log_record.ts";
 import { resolveLayout } from "../git/gate.ts";
@@ -16,6 +15,7 @@ import type { FileSystem } from "../system/file_system.ts";
 import type { WriteAheadLog } from "../wal/write_ahead_log.ts";
 import type { RepositoryCatalog, RepositoryDocument } from "./catalog.ts";
 import type { EventBus } from "./events.ts";
+import { findingsOf, repositoryAround, repositoryDocument } from "./repository_document.ts";
 import { repositoryError } from "./repository_errors.ts";
 
 /** A registration, with the repository or why it cannot be used now. */
@@ -179,33 +179,12 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
   }
 
   async document(repository: Repository): Promise<RepositoryDocument> {
-    const findings = await this.findings(repository);
-    return {
-      name: repository.name,
-      path: repository.path,
-      git_dir: repository.gitDir,
-      common_dir: repository.commonDir,
-      head: repository.head(),
-      layers: countLayers(repository),
-      status: worst(findings),
-    };
+    return repositoryDocument(repository, await this.findings(repository));
   }
 
   /** What a quick look finds; a repository that cannot be looked at is a finding too. */
-  async findings(repository: Repository): Promise<readonly RepositoryFinding[]> {
-    const transactionId = this.#quarantined.get(repository.id);
-    const quarantine: RepositoryFinding[] = transactionId === undefined ? [] : [{
-      code: "repository_quarantined",
-      detail: `Transaction ${transactionId} was decided and a ref contradicts it`,
-      severity: "corrupted",
-      ref: null,
-    }];
-    try {
-      return [...quarantine, ...await repository.findings()];
-    } catch (error) {
-      const detail = messageOf(error);
-      return [...quarantine, { code: "unreadable", detail, severity: "unknown", ref: null }];
-    }
+  findings(repository: Repository): Promise<readonly RepositoryFinding[]> {
+    return findingsOf(repository, this.#quarantined.get(repository.id) ?? null);
   }
 
   /** Registrations whose repository cannot be used now, and why. */
@@ -216,21 +195,7 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
   }
 
   findByPath(path: string): Repository | null {
-    if (!isAbsolute(path)) {
-      throw new LayerdError("invalid_request", `Path ${quote(path)} must be absolute`, {
-        field: "path",
-      });
-    }
-    let found: { readonly repository: Repository; readonly root: string } | null = null;
-    const real = this.#canonical(path);
-    for (const repository of this.all()) {
-      for (const root of [...repository.workTrees(), repository.commonDir]) {
-        if (isInside(real, root) && root.length > (found?.root.length ?? 0)) {
-          found = { repository, root };
-        }
-      }
-    }
-    return found?.repository ?? null;
+    return repositoryAround(this.#parts.fileSystem, this.all(), path);
   }
 
   async close(): Promise<void> {
@@ -296,15 +261,6 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
     this.#watches.delete(id);
   }
 
-  #canonical(path: string): string {
-    try {
-      return this.#parts.fileSystem.realPath(path);
-    } catch {
-      // A path that does not exist (yet) is compared as it is written.
-      return path;
-    }
-  }
-
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#tail.then(work, work);
     this.#tail = result.catch(() => undefined);
@@ -312,30 +268,6 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
   }
 }
 
-/** Zero where the refs cannot be read: the findings say why. */
-function countLayers(repository: Repository): number {
-  try {
-    let layers = 0;
-    for (const _ of repository.refs.snapshot().entries(LAYER_REF_PREFIX)) layers++;
-    return layers;
-  } catch {
-    return 0;
-  }
-}
-
 function notFound(name: RepositoryName): LayerdError {
   return new LayerdError("repository_not_found", `No repository is registered as ${quote(name)}`);
-}
-
-function isInside(path: string, root: string): boolean {
-  const way = relative(root, path);
-  return way === "" || (!way.startsWith("..") && !isAbsolute(way));
-}
-
-/** The overall status that findings come to. */
-export function worst(findings: readonly RepositoryFinding[]): RepositoryDocument["status"] {
-  for (const severity of ["corrupted", "unknown", "suspicious"] as const) {
-    if (findings.some((finding) => finding.severity === severity)) return severity;
-  }
-  return "healthy";
 }
