@@ -53,6 +53,11 @@ export class Checkpointer {
     if (this.#running || this.#parts.log.status().bytesSinceCheckpoint < this.#parts.afterBytes) {
       return;
     }
+    this.start();
+  }
+
+  /** Starts a checkpoint in the background; one that fails is told in the log. */
+  start(): void {
     this.run().catch((error) => {
       logger.error("Checkpoint failed, the log keeps its segments: {error}", {
         error: messageOf(error),

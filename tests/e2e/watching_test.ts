@@ -203,3 +203,21 @@ scenario(
     assertEquals(await git(path, ["show", "refs/layers/a:x"]), "2");
   },
 );
+
+scenario(
+  "a start makes a checkpoint of what it recovered, so that crashes do not add up",
+  async (scene) => {
+    const { name } = await scene.repository();
+    await scene.api.apply([create(name, "a"), put(name, "a", "x", "1")]);
+    type Wal = { last_lsn: number; checkpoint_lsn: number };
+    const before = await scene.api.get<Wal>("/v1/wal");
+    assert(before.checkpoint_lsn < before.last_lsn);
+    await scene.killAndRestart();
+    let after = await scene.api.get<Wal>("/v1/wal");
+    const deadline = performance.now() + 20_000;
+    while (after.checkpoint_lsn <= before.last_lsn) {
+      assert(performance.now() < deadline, `No checkpoint: ${JSON.stringify(after)}`);
+      after = await scene.api.get<Wal>("/v1/wal");
+    }
+  },
+);

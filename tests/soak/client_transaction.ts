@@ -241,7 +241,7 @@ export class ClientTransaction {
 /** Whether the daemon went away: the connection broke, or none could be made. */
 export function isLost(error: unknown): boolean {
   return error instanceof ConnectionLost || error instanceof Deno.errors.ConnectionRefused ||
-    error instanceof Deno.errors.NotFound;
+    error instanceof Deno.errors.ConnectionReset || error instanceof Deno.errors.NotFound;
 }
 
 /** The code of a problem that may happen under load; anything else is an error. */
