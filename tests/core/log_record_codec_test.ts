@@ -1,84 +1,61 @@
 import fc from "fast-check";
-import { assertEquals, assertThrows } from "@std/assert";
-import {
-  parseObjectId,
-  parseRefName,
-  parseRepositoryId,
-  parseRepositoryName,
-  parseTransactionId,
-} from "../../src/core/ids.ts";
-import type { LogRecord } from "../../src/core/log_record.ts";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { decodeRecord, encodeRecord } from "../../src/core/log_record_codec.ts";
+import { commits, records } from "./arbitrary_records.ts";
 
-const ulid = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
-const oids = fc.string({
-  unit: fc.constantFrom(..."0123456789abcdef"),
-  minLength: 40,
-  maxLength: 40,
-})
-  .map(parseObjectId);
-const looseFiles = fc.array(fc.record({ oid: oids, bytes: fc.uint8Array({ maxLength: 300 }) }));
-const objects = fc.oneof(
-  looseFiles.map((files) => ({ kind: "loose" as const, files })),
-  fc.constant({ kind: "pack" as const, name: "pack-1" }),
-);
-const parts = fc.array(
-  fc.record({
-    repositoryId: fc.constant(parseRepositoryId(ulid)),
-    repository: fc.constant(parseRepositoryName("app")),
-    edits: fc.array(
-      fc.record({
-        ref: fc.constant(parseRefName("refs/layers/a")),
-        old: fc.option(oids),
-        new: oids,
-      }),
-    ),
-    checks: fc.constant([]),
-    objects,
-  }),
-  { maxLength: 4 },
-);
-const commits = fc.record({ parts, message: fc.string({ unit: "grapheme" }) }).map((
-  { parts, message },
-): LogRecord => ({
-  kind: "commit",
-  transaction: {
-    id: ulid,
-    state: "committed",
-    isolation: "locking",
-    message,
-    author: null,
-    tenant_id: null,
-    labels: {},
-    created_at: "",
-    updated_at: "",
-    lease_expires_at: null,
-    fencing_token: 1,
-    operations: 0,
-    savepoints: [],
-    locks: [],
-    snapshot: [],
-    results: [],
-    participants: [],
-    problem: null,
-  },
-  parts,
-  idempotency: null,
-}));
+/** A record with this head and no bytes behind it. */
+function withHead(head: unknown): Uint8Array {
+  const json = new TextEncoder().encode(JSON.stringify(head));
+  const payload = new Uint8Array(5 + json.length);
+  payload[0] = 1;
+  new DataView(payload.buffer).setUint32(1, json.length, true);
+  payload.set(json, 5);
+  return payload;
+}
 
-Deno.test("decodeRecord() gives back what encodeRecord() took", () => {
-  fc.assert(fc.property(commits, (record) => {
-    assertEquals(JSON.stringify(decodeRecord(encodeRecord(record))), JSON.stringify(record));
-  }));
-  const applied: LogRecord = {
-    kind: "applied",
-    transactionId: parseTransactionId(ulid),
-    repositoryId: parseRepositoryId(ulid),
-  };
-  assertEquals(decodeRecord(encodeRecord(applied)), applied);
+function headOf(payload: Uint8Array): { json: string; rest: Uint8Array } {
+  const length = new DataView(payload.buffer).getUint32(1, true);
+  const json = new TextDecoder().decode(payload.subarray(5, 5 + length));
+  return { json, rest: payload.subarray(5 + length) };
+}
+
+/** Decodes; a refusal must be a plain error with a text, nothing that a slip would throw. */
+function decodeOrRefuse(payload: Uint8Array): void {
+  try {
+    decodeRecord(payload);
+  } catch (error) {
+    assert(error instanceof Error);
+    assertEquals(error.constructor, Error, `${error.name}: ${error.message}`);
+    assert(error.message.startsWith("Log record"), error.message);
+  }
+}
+
+Deno.test("decodeRecord() gives back what encodeRecord() took, for every kind of record", () => {
+  fc.assert(
+    fc.property(records, (record) => {
+      assertEquals(decodeRecord(encodeRecord(record)), record);
+    }),
+    { numRuns: 300 },
+  );
 });
 
-Deno.test("decodeRecord() refuses any cut of a record with a text, not with a TypeError", () => {
+Deno.test("decodeRecord() keeps no hold on the bytes that it was given", () => {
+  fc.assert(fc.property(commits, (record) => {
+    const bytes = encodeRecord(record);
+    const decoded = decodeRecord(bytes);
+    bytes.fill(0);
+    assertEquals(decoded, record);
+  }));
+});
+
+Deno.test("encodeRecord() lays out version, length, JSON and bytes as its header says", () => {
+  const bytes = encodeRecord({ kind: "fencing_range", upTo: 7 });
+  const json = '{"kind":"fencing_range","upTo":7}';
+  assertEquals([...bytes.subarray(0, 5)], [1, json.length, 0, 0, 0]);
+  assertEquals(new TextDecoder().decode(bytes.subarray(5)), json);
+});
+
+Deno.test("decodeRecord() refuses any cut of a record", () => {
   fc.assert(fc.property(commits, fc.nat(), (record, cut) => {
     const bytes = encodeRecord(record);
     const error = assertThrows(() => decodeRecord(bytes.subarray(0, cut % bytes.length)));
@@ -86,8 +63,70 @@ Deno.test("decodeRecord() refuses any cut of a record with a text, not with a Ty
   }));
 });
 
+Deno.test("decodeRecord() refuses bytes behind a record", () => {
+  const bytes = encodeRecord({ kind: "fencing_range", upTo: 1 });
+  const longer = new Uint8Array(bytes.length + 1);
+  longer.set(bytes);
+  assertThrows(() => decodeRecord(longer), Error, "bytes to spare");
+});
+
 Deno.test("decodeRecord() names a format version that it does not know", () => {
   const bytes = encodeRecord({ kind: "fencing_range", upTo: 1 });
   bytes[0] = 9;
   assertThrows(() => decodeRecord(bytes), Error, "format version 9");
 });
+
+Deno.test("decodeRecord() names the field that is not as it must be", () => {
+  const cases: [head: unknown, text: string][] = [
+    [null, "head is not an object"],
+    [{ kind: "vacuum" }, 'unknown kind "vacuum"'],
+    [{ kind: "checkpoint", redoLsn: -1 }, "redoLsn is not a whole number"],
+    [{ kind: "applied", transactionId: "x" }, "transactionId is not valid"],
+    [{ kind: "commit", transaction: null, parts: [] }, "transaction is not an object"],
+    [{ kind: "rolled_back", transaction: { id: "x" } }, "transaction.id is not valid"],
+  ];
+  for (const [head, text] of cases) assertThrows(() => decodeRecord(withHead(head)), Error, text);
+});
+
+Deno.test("decodeRecord() meets any wrong value in any field with a plain error", () => {
+  fc.assert(
+    fc.property(records, fc.nat(), fc.jsonValue(), (record, place, value) => {
+      const { json, rest } = headOf(encodeRecord(record));
+      const head: unknown = JSON.parse(json);
+      const count = replaceNth(head, Infinity, value);
+      replaceNth(head, place % count, value);
+      const start = withHead(head);
+      const payload = new Uint8Array(start.length + rest.length);
+      payload.set(start);
+      payload.set(rest, start.length);
+      decodeOrRefuse(payload);
+    }),
+    { numRuns: 600 },
+  );
+});
+
+Deno.test("decodeRecord() meets any flipped byte with a record or a plain error", () => {
+  fc.assert(
+    fc.property(records, fc.nat(), fc.integer({ min: 1, max: 255 }), (record, place, flip) => {
+      const payload = encodeRecord(record);
+      const index = place % payload.length;
+      payload[index] = (payload[index] ?? 0) ^ flip;
+      decodeOrRefuse(payload);
+    }),
+    { numRuns: 600 },
+  );
+});
+
+/** Puts the value into the nth field of a tree of JSON; answers how many fields there are. */
+function replaceNth(tree: unknown, nth: number, value: unknown): number {
+  let seen = 0;
+  const walk = (node: unknown) => {
+    if (typeof node !== "object" || node === null) return;
+    for (const [name, child] of Object.entries(node)) {
+      if (seen++ === nth) Object.defineProperty(node, name, { value, enumerable: true });
+      else walk(child);
+    }
+  };
+  walk(tree);
+  return seen;
+}
