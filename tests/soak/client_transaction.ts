@@ -54,7 +54,7 @@ function planFor(random: SeededRandom, layers: readonly LoadedLayer[], mayEnd: b
     isolation: random.chance(0.5) ? "locking" : "optimistic",
     touched,
     declaresLocks: random.chance(0.6),
-    prepares: ending === "commit" && random.chance(0.1),
+    prepares: ending === "commit" && random.chance(0.2),
     ending,
   };
 }

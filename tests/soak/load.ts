@@ -43,6 +43,8 @@ export class Load {
   readonly codes = new Map<string, number>();
   processesVanished = 0;
   #vanished: string[] = [];
+  #noted = 0;
+  #awaited: { readonly at: number; resolve(): void } | null = null;
 
   constructor(options: LoadOptions) {
     this.#options = options;
@@ -68,6 +70,14 @@ export class Load {
 
   async close(): Promise<void> {
     await Promise.all(this.#clients.map((client) => client.close()));
+  }
+
+  /** Resolves when this many more transactions have been reported. */
+  reports(count: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    if (count === 0) resolve();
+    else this.#awaited = { at: this.#noted + count, resolve };
+    return promise;
   }
 
   /** Transactions whose clients vanished since the last call. */
@@ -113,6 +123,8 @@ export class Load {
     const { id, outcome, touched, vanished, code } = report;
     this.reported.set(id, { outcome, touched, vanished });
     if (vanished) this.#vanished.push(id);
+    this.#noted += 1;
+    if (this.#awaited !== null && this.#noted >= this.#awaited.at) this.#awaited.resolve();
     const label = vanished ? "vanished" : code ?? outcome;
     this.codes.set(label, (this.codes.get(label) ?? 0) + 1);
   }
