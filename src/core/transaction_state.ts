@@ -1,31 +1,33 @@
 /**
  * A transaction's life as a state machine. The table is the specification: the test reads
  * it from this comment and walks the full product of states and events. What is not in it
- * is `invalid_transition`, naming state and event.
+ * is `invalid_transition`, naming state and event. Effects are for the shell, in order.
  *
- * | from         | event             | to           |
- * |--------------|-------------------|--------------|
- * | initiated    | locks_granted     | active       |
- * | initiated    | rollback          | rolling_back |
- * | initiated    | lease_expired     | rolling_back |
- * | active       | stage             | active       |
- * | active       | prepare           | preparing    |
- * | active       | commit            | preparing    |
- * | active       | rollback          | rolling_back |
- * | active       | lease_expired     | rolling_back |
- * | preparing    | vote_prepared     | prepared     |
- * | preparing    | vote_refused      | rolling_back |
- * | preparing    | refused_retryable | active       |
- * | prepared     | commit            | prepared     |
- * | prepared     | refused_retryable | prepared     |
- * | prepared     | rollback          | rolling_back |
- * | prepared     | decided           | committing   |
- * | committing   | published         | committed    |
- * | committing   | contradicted      | failed       |
- * | rolling_back | rolled_back       | rolled_back  |
+ * | from         | event             | to           | effects                                            |
+ * |--------------|-------------------|--------------|----------------------------------------------------|
+ * | initiated    | locks_granted     | active       | announce begun                                     |
+ * | initiated    | rollback          | rolling_back | discard_changes, abort_participants                |
+ * | initiated    | lease_expired     | rolling_back | discard_changes, abort_participants                |
+ * | active       | stage             | active       |                                                    |
+ * | active       | prepare           | preparing    |                                                    |
+ * | active       | commit            | preparing    |                                                    |
+ * | active       | rollback          | rolling_back | discard_changes, abort_participants                |
+ * | active       | lease_expired     | rolling_back | discard_changes, abort_participants                |
+ * | preparing    | vote_prepared     | prepared     | announce prepared                                  |
+ * | preparing    | vote_refused      | rolling_back | discard_changes, abort_participants                |
+ * | preparing    | refused_retryable | active       |                                                    |
+ * | prepared     | commit            | prepared     |                                                    |
+ * | prepared     | refused_retryable | prepared     |                                                    |
+ * | prepared     | rollback          | rolling_back | discard_changes, abort_participants                |
+ * | prepared     | decided           | committing   | announce committing                                |
+ * | committing   | published         | committed    | discard_changes, release_locks, announce committed |
+ * | committing   | contradicted      | failed       | discard_changes, release_locks, announce failed    |
+ * | rolling_back | rolled_back       | rolled_back  | release_locks, announce rolled_back                |
+ * | failed       | resolved          | failed       | lift_quarantine                                    |
  *
- * Absent on purpose: a prepared transaction knows no lease, and nothing leads from
- * `committing` to `rolling_back`: after the decision nothing rolls back.
+ * Absent on purpose: a prepared transaction knows no lease; nothing leads from `committing`
+ * to `rolling_back`, since after the decision nothing rolls back; and nothing leads out of
+ * `failed`: an operator who resolves it says what became of the refs, and history keeps it.
  */
 import { LayerdError } from "./errors.ts";
 import type { TransactionState } from "./transaction_document.ts";
@@ -54,7 +56,9 @@ export type TransactionEvent =
   | { readonly kind: "rollback" }
   | { readonly kind: "lease_expired" }
   /** Nothing of the transaction is left. */
-  | { readonly kind: "rolled_back" };
+  | { readonly kind: "rolled_back" }
+  /** An operator has looked at what contradicted. */
+  | { readonly kind: "resolved" };
 
 export type TransactionEventKind = TransactionEvent["kind"];
 
@@ -62,8 +66,12 @@ export type TransactionEventKind = TransactionEvent["kind"];
 export type TransactionEffect =
   /** Tell subscribers of `transaction.<what>`. */
   | { readonly kind: "announce"; readonly what: string }
+  /** Tell every participant that was asked to prepare to forget it. */
+  | { readonly kind: "abort_participants" }
   /** Drop staged changes and uploads. */
   | { readonly kind: "discard_changes" }
+  /** Let the repositories that contradicted be written again. */
+  | { readonly kind: "lift_quarantine" }
   /** Give back every table lock. */
   | { readonly kind: "release_locks" };
 
@@ -95,6 +103,7 @@ const NEXT: Partial<
   },
   committing: { published: "committed", contradicted: "failed" },
   rolling_back: { rolled_back: "rolled_back" },
+  failed: { resolved: "failed" },
 };
 
 const ON_ENTRY: Record<TransactionState, readonly TransactionEffect[]> = {
@@ -108,7 +117,7 @@ const ON_ENTRY: Record<TransactionState, readonly TransactionEffect[]> = {
     { kind: "release_locks" },
     { kind: "announce", what: "committed" },
   ],
-  rolling_back: [{ kind: "discard_changes" }],
+  rolling_back: [{ kind: "discard_changes" }, { kind: "abort_participants" }],
   rolled_back: [{ kind: "release_locks" }, { kind: "announce", what: "rolled_back" }],
   failed: [
     { kind: "discard_changes" },
@@ -130,6 +139,7 @@ export function step(
       { from: state, event: event.kind },
     );
   }
+  if (event.kind === "resolved") return { state: next, effects: [{ kind: "lift_quarantine" }] };
   // A return to active after a refusal is no second begin.
   const entered = next !== state && event.kind !== "refused_retryable";
   return { state: next, effects: entered ? ON_ENTRY[next] : [] };
