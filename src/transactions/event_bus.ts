@@ -1,6 +1,11 @@
 /**
- * The event bus: the last events in a ring, and a bounded queue for every subscriber. A
- * subscriber that does not read is told `overflow` and closed; nobody ever waits for it.
+ * The event bus: the last events in a ring, and a bounded queue for every subscriber.
+ *
+ * V1. publish() never waits and never fails, whoever reads or does not.
+ * V2. A subscriber gets every event after its cursor, in order and once, until it is closed;
+ *     one whose queue is full gets what the queue holds, then `overflow`, and is closed.
+ * V3. A cursor is `<incarnation>-<sequence>`. Sequences rise by one from 1, so that a gap or
+ *     a restart cannot go unnoticed: such a cursor is `cursor_expired`.
  */
 import { LayerdError } from "../core/errors.ts";
 import { quote } from "../core/ids.ts";
@@ -14,6 +19,7 @@ export class RingEventBus implements EventBus {
   /** The event of sequence `s` stands at `s % EVENTS_KEPT_MAX`; sequences start at 1. */
   readonly #ring: LayerdEvent[] = [];
   #last = 0;
+  #closed = false;
   readonly #subscribers = new Set<QueuedSubscription>();
 
   constructor(parts: { readonly clock: Clock; readonly incarnation: number }) {
@@ -34,6 +40,7 @@ export class RingEventBus implements EventBus {
   }
 
   subscribe(after: string | null): Subscription {
+    if (this.#closed) throw new LayerdError("draining", "The daemon is ending");
     const missed = after === null ? [] : this.#since(after);
     if (this.#subscribers.size >= EVENT_SUBSCRIBERS_MAX) {
       throw new LayerdError(
@@ -50,7 +57,9 @@ export class RingEventBus implements EventBus {
     return subscription;
   }
 
+  /** Ends every stream after what its queue holds. */
   close(): void {
+    this.#closed = true;
     for (const subscriber of this.#subscribers) subscriber.close();
   }
 

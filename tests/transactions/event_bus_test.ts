@@ -56,6 +56,37 @@ Deno.test("subscribe() tells a reader that does not read `overflow` and closes i
   assertEquals(seen.at(-1), "overflow");
 });
 
+Deno.test("subscribe() hands a reader what it missed, however much, and bounds what comes after", async () => {
+  const bus = newBus();
+  for (let number = 0; number < EVENTS_KEPT_MAX; number++) bus.publish("lock.waiting", {});
+  const subscription = bus.subscribe("7-0");
+  for (let number = 0; number < EVENT_QUEUE_MAX; number++) bus.publish("lock.waiting", {});
+  assertEquals(bus.subscribers, 1);
+  bus.publish("lock.waiting", {});
+  assertEquals(bus.subscribers, 0);
+  const seen: string[] = [];
+  for await (const item of subscription) seen.push("id" in item ? item.id : item.type);
+  const expected = Array.from(
+    { length: EVENTS_KEPT_MAX + EVENT_QUEUE_MAX },
+    (_, index) => `7-${index + 1}`,
+  );
+  assertEquals(seen, [...expected, "overflow"]);
+});
+
+Deno.test("subscribe() wakes a reader that waits, also to tell it of the end", async () => {
+  const bus = newBus();
+  const reader = bus.subscribe(null)[Symbol.asyncIterator]();
+  const first = reader.next();
+  bus.publish("layer.changed", { layer: "base" });
+  const { value } = await first;
+  assertEquals(value && "data" in value ? [value.id, value.data] : null, ["7-1", {
+    layer: "base",
+  }]);
+  const last = reader.next();
+  bus.close();
+  assertEquals((await last).done, true);
+});
+
 Deno.test("subscribe() is bounded in number, and close() ends every stream", async () => {
   const bus = newBus();
   const all = Array.from({ length: EVENT_SUBSCRIBERS_MAX }, () => bus.subscribe(null));
@@ -63,4 +94,5 @@ Deno.test("subscribe() is bounded in number, and close() ends every stream", asy
   bus.close();
   for (const subscription of all) for await (const _ of subscription) throw new Error("unread");
   assertEquals(bus.subscribers, 0);
+  assertEquals(assertThrows(() => bus.subscribe(null), LayerdError).code, "draining");
 });
