@@ -10,7 +10,7 @@
  */
 import { isObjectId, type ObjectId, type RefName } from "../core/ids.ts";
 import { errorCode, type FileSystem, FileSystemError } from "../system/file_system.ts";
-import { validRefName } from "./packed_refs.ts";
+import { validRefName } from "./ref_names.ts";
 
 /** What stands at the path of a loose ref. */
 export type LooseRef =

@@ -20,7 +20,7 @@ import type { Clock } from "../system/clock.ts";
 import { errorCode, type FileSystem, FileSystemError } from "../system/file_system.ts";
 import type { LooseRefs } from "./loose_refs.ts";
 import type { OwnerFile } from "./owner.ts";
-import { compareRefNames, validRefName } from "./packed_refs.ts";
+import { compareRefNames, validRefName } from "./ref_names.ts";
 import type { RefFiles } from "./ref_files.ts";
 import type { LockOutcome } from "./repository.ts";
 

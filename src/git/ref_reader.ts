@@ -13,7 +13,8 @@
 import { LayerdError } from "../core/errors.ts";
 import type { ObjectId, RefName } from "../core/ids.ts";
 import type { LooseRef, LooseRefs } from "./loose_refs.ts";
-import { compareRefNames, type PackedRefs } from "./packed_refs.ts";
+import type { PackedRefs } from "./packed_refs.ts";
+import { compareRefNames } from "./ref_names.ts";
 import type { PackedRefsFile } from "./packed_refs_file.ts";
 import type { RefReader, RefSnapshot } from "./repository.ts";
 import type { WorkTrees } from "./work_trees.ts";

@@ -9,7 +9,7 @@
 import type { RefName } from "../core/ids.ts";
 import { errorCode, type FileSystem } from "../system/file_system.ts";
 import { parseLoose } from "./loose_refs.ts";
-import { validRefName } from "./packed_refs.ts";
+import { validRefName } from "./ref_names.ts";
 
 const decoder = new TextDecoder();
 

@@ -9,133 +9,24 @@
  *     system calls of these names (`Deno.removeSync` takes either).
  */
 import {
+  DenoFileHandle,
+  infoOf,
+  kindOf,
+  perform,
+  performLater,
+  PERMISSION_BITS,
+  translate,
+} from "./deno_file_handle.ts";
+import {
   type DirectoryEntry,
   type FileHandle,
   type FileInfo,
-  type FileKind,
   type FileSystem,
   FileSystemError,
   type OpenOptions,
 } from "./file_system.ts";
 
-const PERMISSION_BITS = 0o7777;
 const SET_GROUP_ID = 0o2000;
-
-/** Deno's errors that carry no code of the system. */
-const CODE_OF_NAME: Readonly<Record<string, string>> = {
-  AlreadyExists: "EEXIST",
-  BadResource: "EBADF",
-  FilesystemLoop: "ELOOP",
-  NotADirectory: "ENOTDIR",
-  NotCapable: "EACCES",
-  NotFound: "ENOENT",
-  PermissionDenied: "EACCES",
-};
-
-function translate(error: unknown, call: string, path: string): FileSystemError {
-  if (error instanceof FileSystemError) return error;
-  const given = error instanceof Error && "code" in error ? error.code : undefined;
-  if (typeof given === "string") return new FileSystemError(given, call, path, error);
-  const name = error instanceof Error ? error.name : "";
-  return new FileSystemError(CODE_OF_NAME[name] ?? "EIO", call, path, error);
-}
-
-function perform<T>(call: string, path: string, action: () => T): T {
-  try {
-    return action();
-  } catch (error) {
-    throw translate(error, call, path);
-  }
-}
-
-async function performLater<T>(call: string, path: string, action: () => Promise<T>): Promise<T> {
-  try {
-    return await action();
-  } catch (error) {
-    throw translate(error, call, path);
-  }
-}
-
-function kindOf(
-  entry: Pick<Deno.FileInfo, "isFile" | "isDirectory" | "isSymlink">,
-): FileKind {
-  if (entry.isFile) return "file";
-  if (entry.isDirectory) return "directory";
-  return entry.isSymlink ? "symlink" : "other";
-}
-
-function infoOf(info: Deno.FileInfo): FileInfo {
-  return {
-    kind: kindOf(info),
-    size: info.size,
-    mode: (info.mode ?? 0) & PERMISSION_BITS,
-    uid: info.uid ?? 0,
-    gid: info.gid ?? 0,
-    device: info.dev,
-    inode: info.ino ?? 0,
-    links: info.nlink ?? 1,
-    modifiedMs: info.mtime?.getTime() ?? 0,
-  };
-}
-
-class DenoFileHandle implements FileHandle {
-  readonly #file: Deno.FsFile;
-  readonly #path: string;
-
-  constructor(file: Deno.FsFile, path: string) {
-    this.#file = file;
-    this.#path = path;
-  }
-
-  readAt(buffer: Uint8Array, position: number): number {
-    return perform("read", this.#path, () => {
-      this.#file.seekSync(position, Deno.SeekMode.Start);
-      return this.#file.readSync(buffer) ?? 0;
-    });
-  }
-
-  writeAt(bytes: Uint8Array, position: number): void {
-    perform("write", this.#path, () => {
-      this.#file.seekSync(position, Deno.SeekMode.Start);
-      writeAll(this.#file, bytes, this.#path);
-    });
-  }
-
-  truncate(size: number): void {
-    perform("ftruncate", this.#path, () => this.#file.truncateSync(size));
-  }
-
-  info(): FileInfo {
-    return perform("fstat", this.#path, () => infoOf(this.#file.statSync()));
-  }
-
-  sync(): Promise<void> {
-    return performLater("fsync", this.#path, () => this.#file.sync());
-  }
-
-  syncData(): Promise<void> {
-    return performLater("fdatasync", this.#path, () => this.#file.syncData());
-  }
-
-  tryLock(): boolean {
-    return perform("flock", this.#path, () => this.#file.tryLockSync(true));
-  }
-
-  close(): void {
-    perform("close", this.#path, () => this.#file.close());
-  }
-}
-
-/** Writes everything, repeating short writes. */
-function writeAll(file: Deno.FsFile, bytes: Uint8Array, path: string): void {
-  let written = 0;
-  while (written < bytes.length) {
-    const count = file.writeSync(written === 0 ? bytes : bytes.subarray(written));
-    // write(2) never returns 0 for a regular file with bytes left; a loop would never end.
-    if (count === 0) throw new FileSystemError("EIO", "write", path);
-    written += count;
-  }
-}
 
 /** The file system of this machine. */
 export class DenoFileSystem implements FileSystem {

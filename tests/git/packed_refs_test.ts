@@ -2,7 +2,8 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { LayerdError } from "../../src/core/errors.ts";
 import { parseObjectId, parseRefName, type RefName } from "../../src/core/ids.ts";
-import { compareRefNames, type PackedEntry, PackedRefs } from "../../src/git/packed_refs.ts";
+import { type PackedEntry, PackedRefs } from "../../src/git/packed_refs.ts";
+import { compareRefNames } from "../../src/git/ref_names.ts";
 import { RefsScene } from "./refs_scene.ts";
 
 const A = parseObjectId("a".repeat(40));
