@@ -5,8 +5,8 @@
  * and in the tenant index too, so that a list which filters by it reads one index only.
  */
 import { DatabaseSync } from "node:sqlite";
-import { LayerdError, messageOf } from "../core/errors.ts";
-import type { FileSystem } from "../system/file_system.ts";
+import { LayerdError } from "../core/errors.ts";
+import { type FileSystem, FileSystemError } from "../system/file_system.ts";
 
 const SCHEMA_VERSION = 1;
 const SCHEMA = `
@@ -129,11 +129,15 @@ function moveAside(path: string, fileSystem: FileSystem): string {
   return aside;
 }
 
-/** What SQLite threw, as an error that clients can see; one of ours passes unchanged. */
-export function ledgerError(what: string, error: unknown): LayerdError {
-  if (error instanceof LayerdError) return error;
+/** What SQLite or the file system threw, as an error of the contract; all else is a bug, unchanged. */
+export function ledgerError(what: string, error: unknown): unknown {
+  if (!isSqliteError(error) && !(error instanceof FileSystemError)) return error;
   const code = resultCode(error) === SQLITE_FULL ? "no_space" : "io_error";
-  return new LayerdError(code, `${what}: ${messageOf(error)}`, {}, error);
+  return new LayerdError(code, `${what}: ${error.message}`, {}, error);
+}
+
+function isSqliteError(error: unknown): error is Error {
+  return error instanceof Error && "code" in error && error.code === "ERR_SQLITE_ERROR";
 }
 
 function resultCode(error: unknown): number | null {
