@@ -82,7 +82,7 @@ export interface FindingDocument {
 export interface HealthDocument {
   readonly status: "ok" | "degraded" | "failing";
   readonly version: string;
-  readonly api_version: number;
+  readonly api_version: 1;
   readonly pid: number;
   readonly uptime_ms: number;
   readonly transactions: {
@@ -98,8 +98,8 @@ export interface HealthDocument {
   };
   readonly repositories: readonly {
     readonly name: string;
-    readonly status: string;
-    readonly findings: readonly unknown[];
+    readonly status: RepositoryDocument["status"];
+    readonly findings: readonly FindingDocument[];
   }[];
 }
 
