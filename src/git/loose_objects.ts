@@ -13,7 +13,7 @@ import { decodeLoose, decodeLooseHeader } from "./object_codec.ts";
 import type { GitObject, ObjectType } from "./repository.ts";
 import { sharedMode, type SharedRepository, shareWithGroup } from "./shared_permissions.ts";
 
-const WRITE_TRIES_MAX = 3;
+const WRITE_TRIES_MAX = 8;
 /** Enough compressed bytes for the header of any object. */
 const HEADER_READ_BYTES = 512;
 
@@ -103,17 +103,18 @@ export class LooseWriter {
   write(oid: ObjectId, file: Uint8Array): void {
     const path = loosePath(this.#objectsDir, oid);
     for (let tries = 1;; tries += 1) {
+      const temporary = this.#writeAside(file);
       try {
-        this.#writeOnce(path, file);
+        this.#place(temporary, path);
         return;
       } catch (error) {
+        if (this.#fs.lstatIfAny(temporary) !== null) this.#fs.unlink(temporary);
         if (errorCode(error) !== "ENOENT" || tries === WRITE_TRIES_MAX) throw error;
-        this.#makeDirectory(dirname(path));
       }
     }
   }
 
-  #writeOnce(path: string, file: Uint8Array): void {
+  #writeAside(file: Uint8Array): string {
     this.#count += 1;
     const temporary = `${this.#objectsDir}/tmp_obj_${this.#unique}${this.#count}`;
     if (this.#mode === null) {
@@ -123,11 +124,17 @@ export class LooseWriter {
     } else {
       this.#fs.writeNewFile(temporary, file, this.#mode);
     }
+    return temporary;
+  }
+
+  /** One gc passes over each empty directory three times: the rename follows mkdir at once. */
+  #place(temporary: string, path: string): void {
     try {
       this.#fs.rename(temporary, path);
     } catch (error) {
-      if (this.#fs.lstatIfAny(temporary) !== null) this.#fs.unlink(temporary);
-      throw error;
+      if (errorCode(error) !== "ENOENT") throw error;
+      this.#makeDirectory(dirname(path));
+      this.#fs.rename(temporary, path);
     }
   }
 
