@@ -60,7 +60,6 @@ function honoPath(path: string): string {
 function identify(c: AppContext, parts: AppParts): string {
   const requestId = requestIdOf(c.req.header("x-request-id"), parts);
   c.set("requestId", requestId);
-  c.header("X-Request-Id", requestId);
   return requestId;
 }
 

@@ -8,7 +8,15 @@ import type { DaemonRouteId } from "../protocol/routes.ts";
 import { emptyBody } from "../protocol/transactions.ts";
 import type { LogStatus } from "../wal/write_ahead_log.ts";
 import { eventFormatOf, eventStream } from "./event_stream.ts";
-import { type AppContext, type AppParts, bodyOf, type Handler, queryOf } from "./exchange.ts";
+import {
+  answer,
+  answerJson,
+  type AppContext,
+  type AppParts,
+  bodyOf,
+  type Handler,
+  queryOf,
+} from "./exchange.ts";
 import { METRICS_MEDIA_TYPE, metricsText, type RequestCounts } from "./metrics.ts";
 
 export function daemonHandlers(
@@ -19,14 +27,14 @@ export function daemonHandlers(
   const startedMs = clock.monotonic();
   let openApiText: string | null = null;
   return {
-    health: async (c) => c.json(await parts.control.healthDocument()),
+    health: async (c) => answerJson(c, await parts.control.healthDocument()),
 
-    healthLive: (c) => c.json({ status: "ok" }),
+    healthLive: (c) => answerJson(c, { status: "ok" }),
 
     healthReady: (c) => {
       const phase = parts.control.phase();
       if (phase !== "serving") throw new LayerdError(phase, `The daemon is ${phase}`);
-      return c.json({ status: "ok" });
+      return answerJson(c, { status: "ok" });
     },
 
     streamEvents: (c) => answerEvents(c, parts),
@@ -39,29 +47,29 @@ export function daemonHandlers(
         residentBytes: Deno.memoryUsage().rss,
         uptimeMs: Math.round(clock.monotonic() - startedMs),
       }, requests);
-      return c.body(text, STATUS_CODE.OK, { "Content-Type": METRICS_MEDIA_TYPE });
+      return answer(c, text, STATUS_CODE.OK, { "Content-Type": METRICS_MEDIA_TYPE });
     },
 
     openapi: (c) => {
       // Made at the first request: it takes a tenth of a second that no start should pay.
       openApiText ??= JSON.stringify(openApiDocument(parts.version));
-      return c.body(openApiText, STATUS_CODE.OK, { "Content-Type": "application/json" });
+      return answer(c, openApiText, STATUS_CODE.OK, { "Content-Type": "application/json" });
     },
 
-    version: (c) => c.json({ version: parts.version, api_version: 1 }),
+    version: (c) => answerJson(c, { version: parts.version, api_version: 1 }),
 
-    walStatus: (c) => c.json(walDocument(parts.control.walStatus())),
+    walStatus: (c) => answerJson(c, walDocument(parts.control.walStatus())),
 
     checkpoint: async (c) => {
       await bodyOf(c, parts, emptyBody);
       await parts.control.checkpoint();
-      return c.json(walDocument(parts.control.walStatus()));
+      return answerJson(c, walDocument(parts.control.walStatus()));
     },
 
     shutdown: async (c) => {
       await bodyOf(c, parts, emptyBody);
       parts.control.shutdown();
-      return c.json({ status: "draining" }, STATUS_CODE.Accepted);
+      return answerJson(c, { status: "draining" }, STATUS_CODE.Accepted);
     },
   };
 }
@@ -75,9 +83,9 @@ function answerEvents(c: AppContext, parts: AppParts): Response {
   const format = eventFormatOf(c.req.header("accept"));
   const headers = { "Content-Type": format, "Cache-Control": "no-store" };
   // A HEAD request has no body whose end would end the subscription.
-  if (c.req.raw.method === "HEAD") return c.body(null, STATUS_CODE.OK, headers);
+  if (c.req.raw.method === "HEAD") return answer(c, null, STATUS_CODE.OK, headers);
   const subscription = parts.events.subscribe(c.req.header("last-event-id") ?? after ?? null);
-  return c.body(eventStream(subscription, format, parts.clock), STATUS_CODE.OK, headers);
+  return answer(c, eventStream(subscription, format, parts.clock), STATUS_CODE.OK, headers);
 }
 
 function walDocument(status: LogStatus): WalDocument {

@@ -12,6 +12,8 @@ import type { FileAnswer } from "../protocol/responses.ts";
 import type { RepositoryRouteId } from "../protocol/routes.ts";
 import type { FileDocument, ReadPoint } from "../transactions/manager.ts";
 import {
+  answer,
+  answerJson,
   type AppContext,
   type AppParts,
   type Handler,
@@ -32,7 +34,7 @@ export function layerHandlers(parts: AppParts): Record<LayerRouteId, Handler> {
       const { prefix, limit, cursor } = queryOf(c, layersQuery);
       const page = await parts.reader.layers(repositoryNameOf(c), prefix, limit, cursor ?? null);
       const last = page.layers.at(-1);
-      return c.json({
+      return answerJson(c, {
         layers: page.layers,
         next_cursor: page.more && last !== undefined ? encodeCursor("layers", last.name) : null,
       });
@@ -40,34 +42,37 @@ export function layerHandlers(parts: AppParts): Record<LayerRouteId, Handler> {
 
     readTree: async (c) => {
       const tree = await parts.reader.tree(readPoint(c, queryOf(c, treeQuery)));
-      return c.json(tree);
+      return answerJson(c, tree);
     },
 
     readFile: async (c) => {
       const query = queryOf(c, fileQuery);
       const file = await parts.reader.file(readPoint(c, query), query.path);
       const tag = `"${file.oid}"`;
-      c.header("ETag", tag);
-      c.header("Vary", "Accept");
+      const headers = { ETag: tag, Vary: "Accept" };
       if (matches(c.req.header("if-none-match"), tag)) {
-        return c.body(null, STATUS_CODE.NotModified);
+        return answer(c, null, STATUS_CODE.NotModified, headers);
       }
       if (c.req.header("accept")?.includes(BYTES_MEDIA_TYPE)) {
-        return c.body(new Uint8Array(file.bytes), STATUS_CODE.OK, {
+        return answer(c, new Uint8Array(file.bytes), STATUS_CODE.OK, {
+          ...headers,
           "Content-Type": BYTES_MEDIA_TYPE,
         });
       }
-      return c.json(fileAnswer(file));
+      return answer(c, JSON.stringify(fileAnswer(file)), STATUS_CODE.OK, {
+        ...headers,
+        "Content-Type": "application/json",
+      });
     },
 
     readLog: async (c) => {
       const { layer, limit } = queryOf(c, logQuery);
-      return c.json({ commits: await parts.reader.log(repositoryNameOf(c), layer, limit) });
+      return answerJson(c, { commits: await parts.reader.log(repositoryNameOf(c), layer, limit) });
     },
 
     listLocks: (c) => {
       const { repository } = queryOf(c, locksQuery);
-      return c.json(parts.manager.locks(repository ?? null));
+      return answerJson(c, parts.manager.locks(repository ?? null));
     },
   };
 }

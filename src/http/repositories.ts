@@ -6,7 +6,15 @@ import {
   removeRepositoryQuery,
   repositoriesQuery,
 } from "../protocol/repositories.ts";
-import { type AppParts, bodyOf, type Handler, queryOf, repositoryNameOf } from "./exchange.ts";
+import {
+  answer,
+  answerJson,
+  type AppParts,
+  bodyOf,
+  type Handler,
+  queryOf,
+  repositoryNameOf,
+} from "./exchange.ts";
 import { layerHandlers } from "./layers.ts";
 
 export function repositoryHandlers(parts: AppParts): Record<RepositoryRouteId, Handler> {
@@ -15,7 +23,7 @@ export function repositoryHandlers(parts: AppParts): Record<RepositoryRouteId, H
 
     addRepository: async (c) => {
       const request = await bodyOf(c, parts, addRepositoryBody);
-      return c.json({ repository: await parts.catalog.add(request) }, STATUS_CODE.Created);
+      return answerJson(c, { repository: await parts.catalog.add(request) }, STATUS_CODE.Created);
     },
 
     listRepositories: async (c) => {
@@ -25,17 +33,17 @@ export function repositoryHandlers(parts: AppParts): Record<RepositoryRouteId, H
         found.filter((repository) => repository !== null)
           .map((repository) => parts.catalog.document(repository)),
       );
-      return c.json({ repositories });
+      return answerJson(c, { repositories });
     },
 
     getRepository: async (c) => {
       const repository = parts.catalog.get(repositoryNameOf(c));
-      return c.json({ repository: await parts.catalog.document(repository) });
+      return answerJson(c, { repository: await parts.catalog.document(repository) });
     },
 
     removeRepository: async (c) => {
       await parts.catalog.remove(repositoryNameOf(c), queryOf(c, removeRepositoryQuery));
-      return c.body(null, STATUS_CODE.NoContent);
+      return answer(c, null, STATUS_CODE.NoContent, {});
     },
   };
 }

@@ -19,6 +19,7 @@ import type { BeginRequest } from "../transactions/manager.ts";
 import { readJsonBody, uploadStream } from "./body.ts";
 import { whileConnected } from "./client_presence.ts";
 import {
+  answerJson,
   type AppContext,
   type AppParts,
   bodyOf,
@@ -53,7 +54,7 @@ function beginAndRead(parts: AppParts): Pick<
         c.req.raw,
         (signal) => parts.manager.begin(request, signal),
       );
-      return c.json({ transaction }, statusOfBegin(request, transaction));
+      return answerJson(c, { transaction }, statusOfBegin(request, transaction));
     },
 
     listTransactions: (c) => {
@@ -65,7 +66,7 @@ function beginAndRead(parts: AppParts): Pick<
       const found = parts.manager.list(filter, limit + 1, cursor ?? null);
       const transactions = found.slice(0, limit);
       const last = transactions.at(-1);
-      return c.json({
+      return answerJson(c, {
         transactions,
         next_cursor: found.length > limit && last !== undefined
           ? encodeCursor("transactions", last.id)
@@ -76,17 +77,18 @@ function beginAndRead(parts: AppParts): Pick<
     getTransaction: async (c) => {
       const id = transactionIdOf(c);
       const { wait_for, timeout_ms = WAIT_TIMEOUT_MS_DEFAULT } = queryOf(c, transactionQuery);
-      if (wait_for === undefined) return c.json({ transaction: parts.manager.get(id) });
+      if (wait_for === undefined) return answerJson(c, { transaction: parts.manager.get(id) });
       const transaction = await whileConnected(
         c.req.raw,
         (signal) => parts.manager.waitFor(id, wait_for, timeout_ms, signal),
       );
-      return c.json({ transaction });
+      return answerJson(c, { transaction });
     },
 
-    diffTransaction: async (c) => c.json({ changes: await parts.manager.diff(transactionIdOf(c)) }),
+    diffTransaction: async (c) =>
+      answerJson(c, { changes: await parts.manager.diff(transactionIdOf(c)) }),
 
-    checkTransaction: async (c) => c.json(await parts.manager.health(transactionIdOf(c))),
+    checkTransaction: async (c) => answerJson(c, await parts.manager.health(transactionIdOf(c))),
   };
 }
 
@@ -133,7 +135,7 @@ function actions(parts: AppParts): Omit<
         c.req.raw,
         (signal) => parts.manager.stage(id, operations, signal),
       );
-      return c.json({ transaction });
+      return answerJson(c, { transaction });
     },
 
     uploadBlob: async (c) => {
@@ -141,45 +143,49 @@ function actions(parts: AppParts): Omit<
         transactionIdOf(c),
         uploadStream(c.req.raw, parts.clock),
       );
-      return c.json(blob, STATUS_CODE.Created);
+      return answerJson(c, blob, STATUS_CODE.Created);
     },
 
     prepareTransaction: async (c) => {
       const id = transactionIdOf(c);
       await bodyOf(c, parts, emptyBody);
-      return c.json({ transaction: await parts.manager.prepare(id) });
+      return answerJson(c, { transaction: await parts.manager.prepare(id) });
     },
 
     commitTransaction: async (c) => {
       const id = transactionIdOf(c);
       await bodyOf(c, parts, emptyBody);
       const transaction = await parts.manager.commit(id);
-      return c.json({ transaction }, statusOfCommit(transaction));
+      return answerJson(c, { transaction }, statusOfCommit(transaction));
     },
 
     rollbackTransaction: async (c) => {
       const id = transactionIdOf(c);
       await bodyOf(c, parts, emptyBody);
-      return c.json({ transaction: await parts.manager.rollback(id) });
+      return answerJson(c, { transaction: await parts.manager.rollback(id) });
     },
 
     renewLease: async (c) => {
       const id = transactionIdOf(c);
       const { lease_ms } = await bodyOf(c, parts, heartbeatBody);
-      return c.json({ transaction: await parts.manager.heartbeat(id, lease_ms ?? null) });
+      return answerJson(c, { transaction: await parts.manager.heartbeat(id, lease_ms ?? null) });
     },
 
     setSavepoint: async (c) => {
       const id = transactionIdOf(c);
       const { name } = await bodyOf(c, parts, savepointBody);
-      return c.json({ transaction: await parts.manager.savepoint(id, name) }, STATUS_CODE.Created);
+      return answerJson(
+        c,
+        { transaction: await parts.manager.savepoint(id, name) },
+        STATUS_CODE.Created,
+      );
     },
 
     rollbackToSavepoint: async (c) => {
       const id = transactionIdOf(c);
       const name = savepointNameOf(c);
       await bodyOf(c, parts, emptyBody);
-      return c.json({ transaction: await parts.manager.rollbackTo(id, name) });
+      return answerJson(c, { transaction: await parts.manager.rollbackTo(id, name) });
     },
   };
 }

@@ -13,8 +13,10 @@ import { fieldOf } from "./decode.ts";
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
-const OPENING = new Set([0x5b, 0x7b]);
-const CLOSING = new Set([0x5d, 0x7d]);
+/** Sets the bit in which `[` and `{`, and `]` and `}`, differ. */
+const CURLY = 0x20;
+const OPENING = 0x7b;
+const CLOSING = 0x7d;
 // UTF-8 cannot carry a surrogate, so a lone one can only come from an escape; a name can.
 const SUSPICIOUS = /\\u|__proto__/;
 
@@ -41,10 +43,10 @@ function requireShallow(bytes: Uint8Array): void {
       else if (byte === QUOTE) inString = false;
     } else if (byte === QUOTE) {
       inString = true;
-    } else if (OPENING.has(byte)) {
+    } else if ((byte | CURLY) === OPENING) {
       depth += 1;
       if (depth > REQUEST_JSON_DEPTH_MAX) throw tooDeep();
-    } else if (CLOSING.has(byte)) {
+    } else if ((byte | CURLY) === CLOSING) {
       depth -= 1;
     }
   }
