@@ -97,9 +97,10 @@ function tooLarge(): LayerdError {
   );
 }
 
+/** The client's fault, so a 4xx: 504 is for what the daemon waited for in vain. */
 function tooSlow(): LayerdError {
   const detail = `The request body was not complete within ${REQUEST_BODY_MS_MAX} ms`;
-  return new LayerdError("timeout", detail);
+  return new LayerdError("invalid_request", detail, { reason: "body_timeout" });
 }
 
 function endedEarly(cause: unknown): LayerdError {

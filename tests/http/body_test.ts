@@ -64,7 +64,8 @@ Deno.test("readJsonBody() gives a body that does not arrive its time and no more
   const connection = await Connection.open(stage.path);
   await connection.send(`${BEGIN}${JSON_TYPE}content-length: 2\r\n\r\n{`);
   await clock.fire(REQUEST_BODY_MS_MAX);
-  problemOf(await connection.readReply(), 504, "timeout");
+  const { reason } = problemOf(await connection.readReply(), 400, "invalid_request");
+  assertEquals(reason, "body_timeout");
   connection.close();
 });
 
