@@ -24,16 +24,19 @@ scenario("git for-each-ref sees a 200-layer transaction whole or not at all", as
     await writer.create();
     const native = new NativeGit(repository.path, seed, null);
     const busy = new AbortController();
-    const wide = repeatUntil(busy.signal, () => writer.next());
-    const narrow = writeNarrow(scene, repository, busy.signal);
+    const writers = Promise.all([
+      repeatUntil(busy.signal, () => writer.next()),
+      writeNarrow(scene, repository, busy.signal),
+    ]);
     native.start();
     let readings: ReadonlySet<string>[];
     try {
-      readings = await readMany(repository.path, writer);
+      // Writers end only by failing; then there is nothing left to read.
+      readings = await Promise.race([readMany(repository.path, writer), endOf(writers)]);
     } finally {
       busy.abort();
       await native.stop();
-      await Promise.all([wide, narrow]);
+      await writers;
     }
     const mixtures = readings.filter((commits) => writer.generationsOf(commits).size !== 1);
     const seen = new Set(readings.flatMap((commits) => [...writer.generationsOf(commits)]));
@@ -107,6 +110,11 @@ async function writeNarrow(
       lock_timeout_ms: 30_000,
     });
   });
+}
+
+async function endOf(writers: Promise<unknown>): Promise<never> {
+  await writers;
+  throw new Error("The writers ended while there was reading to do");
 }
 
 async function repeatUntil(signal: AbortSignal, step: () => Promise<void>): Promise<void> {

@@ -44,6 +44,8 @@ export class NativeGit {
     this.#running = (async () => {
       while (!this.#stopping) await this.#step();
     })();
+    // A failure is stop()'s to tell; until somebody calls it, it is not unhandled.
+    this.#running.catch(() => undefined);
   }
 
   /** Finishes the command under way. */

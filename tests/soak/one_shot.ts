@@ -9,7 +9,7 @@ import type { Ended } from "./client_transaction.ts";
 import type { LoadedLayer } from "./worker_messages.ts";
 
 /** Refusals that end a one-shot; its transaction is gone, so there is nothing to report. */
-const REFUSED_CODES = new Set(["write_conflict", "lock_timeout", "repository_locked"]);
+const REFUSED_CODES = new Set(["write_conflict", "deadlock", "lock_timeout", "repository_locked"]);
 
 export class OneShot {
   readonly #key: string;
