@@ -77,6 +77,28 @@ export function explore(entry: Entry, done: Explored, owner: TransactionId): Tra
   return writers.map((ahead) => ahead.owner);
 }
 
+/** Edges from each waiter to the last ones before it in its way; see LockTables.waitsFor(). */
+export function nearestInTheWay(
+  entry: Entry,
+): { readonly from: TransactionId; readonly to: TransactionId }[] {
+  let writer: Waiter | null = null;
+  let readersSince: Waiter[] = [];
+  const edges: { from: TransactionId; to: TransactionId }[] = [];
+  for (const waiter of entry.queue) {
+    const nameHolders = writer === null || isExclusive(entry);
+    const inTheWay = new Set(nameHolders ? holdersInTheWay(entry, waiter) : []);
+    if (waiter.mode === "exclusive" && readersSince.length > 0) {
+      for (const reader of readersSince) inTheWay.add(reader.owner);
+    } else if (writer) inTheWay.add(writer.owner);
+    for (const to of inTheWay) edges.push({ from: waiter.owner, to });
+    if (waiter.mode === "exclusive") {
+      writer = waiter;
+      readersSince = [];
+    } else readersSince.push(waiter);
+  }
+  return edges;
+}
+
 /** Upgrades stand before everybody who holds nothing, among themselves in arrival order. */
 export function enqueue(entry: Entry, waiter: Waiter): void {
   const upgrades = entry.holders.has(waiter.owner);

@@ -19,9 +19,9 @@ import {
   type Entry,
   explore,
   type Explored,
-  holdersInTheWay,
   listHolders,
   listWaiter,
+  nearestInTheWay,
   unexplored,
   type Waiter,
 } from "./lock_entry.ts";
@@ -156,26 +156,13 @@ export class LockTables {
   }
 
   /**
-   * Edges of the waits-for graph, for people to look at: from each waiter to the holders in
-   * its way, and to the nearest waiter before it in its way. (Those further ahead are in the
-   * way of that one; all of them would be a million edges in a queue of some thousand.)
+   * Edges of the waits-for graph, for people to look at. They lead to everybody whom a waiter
+   * waits for, though not always in one step: left out is whom somebody before it in its way
+   * waits for too, unless that is an exclusive holder. So their number grows with holders and
+   * waiters, not with the product.
    */
   waitsFor(): { readonly from: TransactionId; readonly to: TransactionId }[] {
-    const edges: { from: TransactionId; to: TransactionId }[] = [];
-    for (const entry of new Set(this.#waiting.values())) {
-      let last: Waiter | null = null;
-      let lastExclusive: Waiter | null = null;
-      for (const waiter of entry.queue) {
-        const { owner: from, mode } = waiter;
-        const nearest = mode === "exclusive" ? last : lastExclusive;
-        const inTheWay = new Set(holdersInTheWay(entry, waiter));
-        if (nearest) inTheWay.add(nearest.owner);
-        for (const to of inTheWay) edges.push({ from, to });
-        last = waiter;
-        if (mode === "exclusive") lastExclusive = waiter;
-      }
-    }
-    return edges;
+    return [...new Set(this.#waiting.values())].flatMap(nearestInTheWay);
   }
 
   #entry(repositoryId: RepositoryId, ref: RefName): Entry {

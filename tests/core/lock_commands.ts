@@ -2,9 +2,10 @@
 import type fc from "fast-check";
 import { assert, assertEquals } from "@std/assert";
 import type { Deadlock } from "../../src/core/deadlock.ts";
+import type { LockHolder } from "../../src/core/errors.ts";
 import type { TransactionId } from "../../src/core/ids.ts";
 import type { Grant, LockTables } from "../../src/core/lock_table.ts";
-import type { LockModel, ModelLock } from "./lock_model.ts";
+import { type LockModel, type ModelLock, reachable } from "./lock_model.ts";
 
 export type LockCommand = fc.Command<LockModel, LockTables>;
 
@@ -32,6 +33,7 @@ export class Acquire implements LockCommand {
       for (const deadlock of answer.victims) assertCycle(model, owner, deadlock);
       assertEquals(answer.victims.length > 0, model.isInCycle(owner), "Cycles are found");
       for (const { victim } of answer.victims) {
+        assert(model.isInCycle(owner), `${victim} is a victim of no cycle`);
         assertSameGrants(tables.releaseAll(victim), model.releaseAll(victim));
       }
     }
@@ -106,14 +108,56 @@ function assertSame(model: LockModel, tables: LockTables): void {
     assert(holders.length > 0, "An entry that nobody holds is kept");
     const exclusive = holders.some((holder) => holder.mode === "exclusive");
     assert(!exclusive || holders.length === 1, "An exclusive holder is not alone");
+    assertHeadMustWait(holders, waiters);
   }
   const keys = new Set([...model.holds, ...model.waits].map((lock) => keyOf(lock)));
   assertEquals(listings.length, keys.size);
-  assertEquals(
-    new Set(tables.waitsFor().map(({ from }) => from)),
-    new Set(model.waits.map(({ owner }) => owner)),
+  assertSameHolds(model, tables);
+  assertSameEdges(model, tables);
+}
+
+/** Said without the model: nobody waits who could be granted. */
+function assertHeadMustWait(
+  holders: readonly LockHolder[],
+  [head]: readonly LockHolder[],
+): void {
+  if (!head) return;
+  const inTheWay = holders.filter((holder) =>
+    holder.transaction_id !== head.transaction_id &&
+    (holder.mode === "exclusive" || head.mode === "exclusive")
   );
-  for (const { from, to } of tables.waitsFor()) assert(model.blockersOf(from).includes(to));
+  assert(inTheWay.length > 0, `${head.transaction_id} waits for nobody`);
+}
+
+/** What one transaction has, asked in each way there is. */
+function assertSameHolds(model: LockModel, tables: LockTables): void {
+  for (const owner of new Set(model.holds.map((hold) => hold.owner))) {
+    assertSameGrants(tables.holds(owner), model.holds.filter((hold) => hold.owner === owner));
+  }
+  for (const hold of model.holds) {
+    const { owner, repositoryId, ref, mode } = hold;
+    assertEquals(tables.modeOf(owner, repositoryId, ref), mode);
+    assertEquals(
+      tables.holdersOf(repositoryId, ref, owner).map((holder) => holder.transaction_id),
+      others(model.holdersOf(hold).map((other) => other.owner), owner),
+    );
+  }
+}
+
+/** The edges that are shown are true ones, and lead to everybody whom a waiter waits for. */
+function assertSameEdges(model: LockModel, tables: LockTables): void {
+  const edges = Map.groupBy(tables.waitsFor(), ({ from }) => from);
+  const shown = (from: TransactionId) => (edges.get(from) ?? []).map(({ to }) => to);
+  for (const from of edges.keys()) {
+    for (const to of shown(from)) assert(model.blockersOf(from).includes(to));
+  }
+  for (const { owner } of model.waits) {
+    assertEquals(
+      reachable(owner, shown),
+      reachable(owner, (id) => model.blockersOf(id)),
+      `Whom ${owner} waits for is not all shown`,
+    );
+  }
 }
 
 function others(ids: readonly TransactionId[], owner: TransactionId): string[] {

@@ -74,14 +74,7 @@ export class LockModel {
 
   /** Whether the transaction waits, through however many others, for itself. */
   isInCycle(owner: TransactionId): boolean {
-    const reached = new Set<TransactionId>();
-    const next = [...this.blockersOf(owner)];
-    for (let at = next.pop(); at !== undefined; at = next.pop()) {
-      if (reached.has(at)) continue;
-      reached.add(at);
-      next.push(...this.blockersOf(at));
-    }
-    return reached.has(owner);
+    return reachable(owner, (id) => this.blockersOf(id)).has(owner);
   }
 
   blockedBy(wanted: ModelLock, others: readonly ModelLock[]): ModelLock[] {
@@ -112,4 +105,19 @@ export class LockModel {
 
 function sameKey(one: ModelKey, other: ModelKey): boolean {
   return one.repositoryId === other.repositoryId && one.ref === other.ref;
+}
+
+/** Everybody to whom the edges lead from one, who is among them only if they lead back. */
+export function reachable(
+  from: TransactionId,
+  edgesOf: (id: TransactionId) => readonly TransactionId[],
+): Set<TransactionId> {
+  const reached = new Set<TransactionId>();
+  const next = [...edgesOf(from)];
+  for (let at = next.pop(); at !== undefined; at = next.pop()) {
+    if (reached.has(at)) continue;
+    reached.add(at);
+    next.push(...edgesOf(at));
+  }
+  return reached;
 }

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   parseRefName,
   parseRepositoryId,
@@ -172,6 +172,35 @@ Deno.test("lockTables.acquire() names a victim for every cycle that one wait clo
   assertEquals(answer.victims.map((deadlock) => deadlock.victim), [t2, t3]);
   assertEquals(tables.releaseAll(t2), []);
   assertEquals(tables.releaseAll(t3).map((grant) => grant.owner), [t1]);
+});
+
+Deno.test("lockTables.acquire() of a transaction that waits already is a bug", () => {
+  const { acquire } = locks();
+  acquire(t1, "exclusive");
+  acquire(t2, "shared");
+  assertThrows(() => acquire(t2, "shared", user), Error, "BUG");
+});
+
+Deno.test("lockTables.waitsFor() leads a writer to every reader that waits before it", () => {
+  const { tables, acquire } = locks();
+  acquire(t1, "exclusive");
+  acquire(t2, "shared");
+  acquire(t3, "shared");
+  acquire(t4, "exclusive");
+  assertEquals(tables.waitsFor(), [
+    { from: t2, to: t1 },
+    { from: t3, to: t1 },
+    { from: t4, to: t1 },
+    { from: t4, to: t2 },
+    { from: t4, to: t3 },
+  ]);
+});
+
+Deno.test("lockTables.waitsFor() has few edges where many writers wait for many readers", () => {
+  const { tables, acquire } = locks();
+  for (let number = 0; number < 100; number++) acquire(transaction(number), "shared");
+  for (let number = 100; number < 200; number++) acquire(transaction(number), "exclusive");
+  assertEquals(tables.waitsFor().length, 100 + 99);
 });
 
 Deno.test("lockTables.list() tells holders and waiters of one repository or of all", () => {
