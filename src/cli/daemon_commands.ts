@@ -84,8 +84,10 @@ function addStart(program: Command, host: CliHost): void {
         const running = await pidIfRunning(client);
         const pid = running ?? await startInBackground(host, client, serve, log);
         output.answer({ pid, socket: serve.socket, log }, [String(pid)]);
-        if (running !== null) output.note(`Already running at ${serve.socket}`);
-        else output.note(`Serving at ${serve.socket}; logs to ${log}`);
+        if (running !== null) {
+          output.note(`Already running at ${serve.socket}`);
+          await ensureRepositories(client, serve.repositories);
+        } else output.note(`Serving at ${serve.socket}; logs to ${log}`);
       } finally {
         client.close();
       }
@@ -135,6 +137,19 @@ function notRunning(host: CliHost, options: ClientOptions): AnsweredNo {
 }
 
 /** The daemon's pid, or null where none answers. Any other trouble is thrown. */
+/** What `--repository` asks of a daemon that runs already: the same again is no error. */
+async function ensureRepositories(
+  client: LayerdClient,
+  repositories: ServeOptions["repositories"],
+): Promise<void> {
+  const served = await client.repositories();
+  for (const repository of repositories) {
+    const same = (other: { readonly name: string; readonly path: string }) =>
+      other.name === repository.name && other.path === repository.path;
+    if (!served.some(same)) await client.addRepository(repository);
+  }
+}
+
 async function pidIfRunning(client: LayerdClient): Promise<number | null> {
   try {
     return (await client.health()).pid;

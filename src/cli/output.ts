@@ -1,6 +1,6 @@
 /** Data goes to standard output, everything meant for a person to standard error. */
 import type { CliHost } from "./host.ts";
-import { LayerdProblem } from "../client/client.ts";
+import { LayerdProblem, type ProblemDocument } from "../client/client.ts";
 
 export class Output {
   readonly #host: CliHost;
@@ -59,10 +59,19 @@ function describe(error: unknown): string[] {
   for (const holder of problem.holders ?? []) {
     lines.push(`  held ${holder.mode} by ${holder.transaction_id} since ${holder.since}`);
   }
-  const next = NEXT_STEPS[problem.code];
+  const next = wasRolledBack(problem) ? AFTER_ROLLBACK : NEXT_STEPS[problem.code];
   if (next !== undefined) lines.push(`  ${next}`);
   return lines;
 }
+
+/** A refusal that leaves a transaction open ends one-shot ones and begins all the same. */
+function wasRolledBack({ code, transaction }: ProblemDocument): boolean {
+  return LEAVES_OPEN.has(code) && typeof transaction === "object" && transaction !== null &&
+    "state" in transaction && transaction.state === "rolled_back";
+}
+
+const LEAVES_OPEN: ReadonlySet<string> = new Set(["lock_timeout", "repository_locked", "no_space"]);
+const AFTER_ROLLBACK = "Nothing is left open: run it again";
 
 /** What a person does about a refusal, where that is always the same. */
 const NEXT_STEPS: Partial<Record<string, string>> = {

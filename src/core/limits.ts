@@ -33,7 +33,7 @@ export const AUTHOR_FIELD_BYTES_MAX = 1_024;
 export const LABELS_MAX = 64;
 export const LABEL_BYTES_MAX = 1_024;
 export const IDEMPOTENCY_KEY_LENGTH_MAX = 255;
-export const REQUEST_ID_LENGTH_MAX = 128;
+export const REQUEST_ID_LENGTH_MAX = 1_024;
 
 export const LEASE_MS_DEFAULT = 30_000;
 export const LEASE_MS_MIN = 100;

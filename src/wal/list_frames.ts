@@ -1,4 +1,4 @@
-/** Lists every valid frame of a log, also behind damage: what `layerd doctor` can save. */
+/** Lists every valid frame of a log, also behind damage: what can be saved. */
 import { messageOf } from "../core/errors.ts";
 import type { LogRecord } from "../core/log_record.ts";
 import { decodeRecord } from "../core/log_record_codec.ts";

@@ -105,7 +105,9 @@ function refuseDamage({ verdict }: LogScan): void {
     throw new LayerdError(
       "io_error",
       `Log segment ${path} is damaged at offset ${offset}: ${verdict.reason}. Nothing was ` +
-        "changed; run `layerd doctor` to see what can be saved, or restore the log",
+        "changed; restore the state directory from a copy, or put it aside, start with an empty " +
+        'one and register the repositories again with "adopt": true (what the damaged log had ' +
+        "not yet published is then lost)",
       { reason: verdict.reason },
     );
   }

@@ -1,6 +1,6 @@
 /**
  * Reads a log as it lies on disk and judges it; changes nothing. Opening acts on the
- * verdict, and `layerd doctor` shows it.
+ * verdict.
  *
  * The scan follows the frames by their LSNs, across segments. Where the next one is missing
  * it looks on to the end of the log:

@@ -29,6 +29,11 @@ Deno.test("layerd start, status and stop agree on one process", async () => {
 
     const again = await home.layerd(["start"]);
     assertEquals([again.code, again.stdout], [0, started.stdout]);
+    for (let repeat = 0; repeat < 2; repeat++) {
+      const more = await home.layerd(["start", "--repository", `app=${home.repository}`]);
+      assertEquals([more.code, more.stdout], [0, started.stdout], more.stderr);
+    }
+    assertStringIncludes((await home.layerd(["repo", "list"])).stdout, home.repository);
 
     const stopped = await home.layerd(["stop", "--json"]);
     assertEquals(stopped.code, 0, stopped.stderr);
@@ -108,6 +113,7 @@ Deno.test("layerd answers no, usage and try-again by exit code, and says what to
     const lockTimeout = await home.layerd(["begin", "--lock", "base", "--lock-timeout-ms", "50"]);
     assertEquals(lockTimeout.code, 75, lockTimeout.stderr);
     assertStringIncludes(lockTimeout.stderr, `held exclusive by ${first}`);
+    assertStringIncludes(lockTimeout.stderr, "Nothing is left open");
 
     assertEquals((await home.layerd(["commit", first])).code, 0);
     assertEquals((await home.layerd(["rollback", first])).code, 1);
