@@ -9,8 +9,10 @@
  * A4. Who leaves gives its ref locks back at once, but for a prepared transaction's.
  */
 import { LayerdError } from "../core/errors.ts";
-import type { RepositoryId } from "../core/ids.ts";
+import type { ObjectId, RepositoryId } from "../core/ids.ts";
 import type { RepositoryPart } from "../core/log_record.ts";
+import { readCommit } from "../git/history.ts";
+import type { ObjectStore } from "../git/repository.ts";
 import { type AdmissionParts, type GroupMember, refsOf, type Verdict } from "./group_member.ts";
 import { Lane } from "./lane.ts";
 import { lockRefusal, repositoryError } from "./repository_errors.ts";
@@ -122,7 +124,7 @@ export class Admission {
       );
     }
     for (const part of parts) {
-      const error = this.#lane(part).refusal(part) ?? await this.#missingObject(part);
+      const error = this.#lane(part).refusal(part) ?? await this.#missingObject(member, part);
       if (error === null) continue;
       if (!member.prepared) return refused(error);
       return { kind: "contradicted", conflicts: [] };
@@ -131,17 +133,19 @@ export class Admission {
   }
 
   /** Objects that native git wrote may be gone again; ours are in the record. */
-  async #missingObject(part: RepositoryPart): Promise<LayerdError | null> {
-    if (part.objects.kind === "pack") return null;
-    const own = new Set(part.objects.files.map((file) => file.oid));
-    for (const { ref, new: oid } of part.edits) {
-      if (oid === null || own.has(oid)) continue;
-      if (await this.#lane(part).repository.objects.header(oid) === null) {
-        return new LayerdError(
-          "git_error",
-          `Object ${oid} for ${ref} is no longer in repository ${part.repository}`,
-        );
-      }
+  async #missingObject(
+    { request, prepared }: GroupMember,
+    part: RepositoryPart,
+  ): Promise<LayerdError | null> {
+    const { objects } = this.#lane(part).repository;
+    // While a promise stood, gc may have taken what nothing reached: ours comes back.
+    if (prepared) await objects.restoreMissing(part.objects);
+    for (const oid of request.reliesOn.get(part.repositoryId) ?? []) {
+      if (await isWhole(objects, oid)) continue;
+      return new LayerdError(
+        "git_error",
+        `Object ${oid} is no longer whole in repository ${part.repository}: git pruned it`,
+      );
     }
     return null;
   }
@@ -182,6 +186,14 @@ export class Admission {
     if (lane === undefined) throw new Error(`BUG: no lane for repository ${part.repository}`);
     return lane;
   }
+}
+
+/** Whether an object is there, and with a commit its tree; what that reaches was there with it. */
+async function isWhole(objects: ObjectStore, oid: ObjectId): Promise<boolean> {
+  const header = await objects.header(oid);
+  if (header?.type !== "commit") return header !== null;
+  const { tree } = (await readCommit(objects, oid)).fields;
+  return await objects.header(tree) !== null;
 }
 
 export function refused(error: LayerdError): Verdict {

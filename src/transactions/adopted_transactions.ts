@@ -15,6 +15,8 @@ import type { RepositoryPart } from "../core/log_record.ts";
 import type { LockMode, TransactionDocument } from "../core/transaction_document.ts";
 import type { RepositoryCatalog } from "./catalog.ts";
 import type { CommitSteps } from "./commit_steps.ts";
+import type { IdempotencyKeys } from "./idempotency.ts";
+import type { IdempotencyKey } from "./manager.ts";
 import { OpenTransaction } from "./open_transaction.ts";
 import type { OpenTransactions } from "./open_transactions.ts";
 import type { SettledOutcome } from "./pipeline.ts";
@@ -30,6 +32,7 @@ export interface AdoptedTransactionsParts {
   readonly tables: LockTables;
   readonly open: OpenTransactions;
   readonly steps: CommitSteps;
+  readonly keys: IdempotencyKeys;
 }
 
 export class AdoptedTransactions {
@@ -41,7 +44,7 @@ export class AdoptedTransactions {
 
   /** Takes back a promise: exclusive locks on what it moves, shared ones on what it checks. */
   prepared(document: TransactionDocument, parts: readonly RepositoryPart[]): void {
-    const transaction = openedFrom(document, "prepared");
+    const transaction = openedFrom(document, "prepared", null);
     transaction.promised = document.results;
     for (const { repositoryId, edits, checks } of parts) {
       const repository = this.#parts.catalog.byId(repositoryId);
@@ -66,9 +69,11 @@ export class AdoptedTransactions {
   committing(
     document: TransactionDocument,
     refs: readonly AdoptedRef[],
+    key: IdempotencyKey | null,
     settled: Promise<SettledOutcome>,
   ): void {
-    const transaction = openedFrom(document, "committing");
+    const transaction = openedFrom(document, "committing", key);
+    if (key !== null) this.#parts.keys.adopt(key, transaction.id);
     transaction.results = document.results;
     transaction.problem = document.problem;
     for (const ref of refs) this.#lock(transaction, ref, "exclusive");
@@ -88,6 +93,7 @@ export class AdoptedTransactions {
 function openedFrom(
   document: TransactionDocument,
   state: "prepared" | "committing",
+  idempotency: IdempotencyKey | null,
 ): OpenTransaction {
   const header = {
     id: parseTransactionId(document.id),
@@ -99,7 +105,7 @@ function openedFrom(
     labels: document.labels,
     createdAt: document.created_at,
     lockTimeoutMs: 0,
-    idempotency: null,
+    idempotency,
   };
   const transaction = new OpenTransaction(header, 0, Date.parse(document.updated_at), state);
   transaction.changes.keep(document.operations);

@@ -54,12 +54,13 @@ export async function buildPart(
   durable: DurableCommits,
 ): Promise<RepositoryPart | null> {
   const { repository } = changes;
-  await durable.ensure(repository, reliedOn(changes));
+  await durable.ensure(repository, foreignTips(changes));
   // One look at the configuration serves all the commits of the part.
   const author = template.author ?? repository.identity() ?? LAYERD;
   const edits: RefEdit[] = [];
   const checks = new Map<RefName, ObjectId | null>(changes.checks);
   const objects = new Map<ObjectId, NewObject>();
+  for (const object of await foundBlobs(changes)) objects.set(object.oid, object);
   for (const change of changes.layers.values()) {
     if (!change.touched) continue;
     const built = await buildRef(change, { ...template, author }, repository);
@@ -83,15 +84,33 @@ export async function buildPart(
   };
 }
 
-/**
- * Objects that the part rests on and does not write: where written refs point before file
- * changes, and blobs that were found. They are made durable now, before any lock.
- */
-function reliedOn({ layers, found }: RepositoryChanges): ObjectId[] {
-  const tips = [...layers.values()].flatMap((change) =>
+/** Where written refs point before file changes: commits that the part does not write. */
+function foreignTips({ layers }: RepositoryChanges): ObjectId[] {
+  return [...layers.values()].flatMap((change) =>
     change.touched && change.tip.kind === "object" ? [change.tip.oid] : []
   );
-  return [...tips, ...found];
+}
+
+/**
+ * Blobs that were found in the repository become part of what the transaction writes: native
+ * `git gc --prune=now` may delete one that nothing reaches before its layer moves.
+ */
+async function foundBlobs({ repository, found }: RepositoryChanges): Promise<NewObject[]> {
+  return await Promise.all([...found].map(async (oid): Promise<NewObject> => {
+    const blob = await repository.objects.read(oid);
+    if (blob?.type === "blob") return { oid, type: "blob", body: blob.body };
+    throw new LayerdError("git_error", `Blob ${oid} is no longer in repository ${repository.name}`);
+  }));
+}
+
+/**
+ * Commits that no snapshot value keeps: `from` and `new` of the operations. Git may have
+ * pruned them since they were named, so they are looked for once more under the locks.
+ */
+export function reliedOn(changes: RepositoryChanges): ObjectId[] {
+  return [...changes.layers.values()].flatMap(({ touched, tip, base }) =>
+    touched && tip.kind === "object" && tip.oid !== base ? [tip.oid] : []
+  );
 }
 
 /** Where the parts' refs move, as the contract shows it. */

@@ -11,6 +11,7 @@
 import { getLogger } from "@logtape/logtape";
 import { LayerdError, messageOf } from "../core/errors.ts";
 import { type Lsn, type RepositoryId, toLsn, type TransactionId } from "../core/ids.ts";
+import { IDEMPOTENCY_KEY_MS_KEPT } from "../core/limits.ts";
 import type { LoggedRecord, LogRecord, WrittenObjects } from "../core/log_record.ts";
 import type { LoggedCommit } from "../core/recovery_plan.ts";
 import type { Ledger } from "../ledger/ledger.ts";
@@ -19,7 +20,6 @@ import type { WriteAheadLog } from "../wal/write_ahead_log.ts";
 import type { RepositoryCatalog } from "./catalog.ts";
 import type { GroupCommitPipeline } from "./commit_pipeline.ts";
 import type { FencingTokens } from "./fencing.ts";
-import type { LedgerWriter } from "./ledger_writer.ts";
 
 const logger = getLogger(["layerd", "transactions"]);
 
@@ -29,7 +29,6 @@ const RECORDS_PER_BATCH = 2_000;
 export interface CheckpointParts {
   readonly log: WriteAheadLog;
   readonly ledger: Ledger;
-  readonly ledgerWriter: LedgerWriter;
   readonly catalog: Pick<RepositoryCatalog, "all" | "byId" | "registrations">;
   readonly pipeline: GroupCommitPipeline;
   readonly fencing: FencingTokens;
@@ -72,7 +71,7 @@ export class Checkpointer {
   }
 
   async #checkpoint(): Promise<void> {
-    const { log, ledger, ledgerWriter, pipeline } = this.#parts;
+    const { log, ledger, pipeline } = this.#parts;
     const from = toLsn(Math.max(1, log.status().checkpointLsn));
     await pipeline.flushEndings();
     const redoLsn = await pipeline.turn(async () => {
@@ -80,7 +79,8 @@ export class Checkpointer {
       return toLsn(log.status().durableLsn + 1);
     });
     await this.#makeObjectsDurable(from, redoLsn);
-    ledgerWriter.flush();
+    const keptFrom = this.#parts.clock.now() - IDEMPOTENCY_KEY_MS_KEPT;
+    ledger.forgetKeysBefore(new Date(keptFrom).toISOString());
     await ledger.makeDurable();
     log.appendAll([...this.#openRecords(redoLsn), { kind: "checkpoint", redoLsn }]);
     await log.force();

@@ -21,7 +21,7 @@ import type {
 } from "../core/transaction_document.ts";
 import type { Repository } from "../git/repository.ts";
 import type { Clock } from "../system/clock.ts";
-import { buildPart, resultsOf } from "./build.ts";
+import { buildPart, reliedOn, resultsOf } from "./build.ts";
 import type { DurableCommits } from "./durable_commits.ts";
 import { RETRYABLE_REFUSALS } from "./group_member.ts";
 import type { LayerAccess } from "./layer_access.ts";
@@ -142,6 +142,12 @@ export class CommitSteps {
         parts,
         transaction: transaction.endDocument("committed", resultsOf(parts), null, clock.now()),
         idempotency: entry,
+        reliesOn: new Map(
+          [...transaction.changes.repositories].map((changes) => [
+            changes.repository.id,
+            reliedOn(changes),
+          ]),
+        ),
         deadlineMs: nowMs + header.lockTimeoutMs,
         // The caller waits for the answer, so its lease does not run; but a daemon that was
         // stopped meanwhile must not commit for somebody who has given up long ago.

@@ -63,14 +63,14 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   const state = claimStateDirectory(fileSystem, options.stateDirectory, pid);
   try {
     const log = await openLog({ fileSystem, clock, random, directory: state.log, version });
-    const { ledger, replaced } = openSqliteLedger(state.ledger, fileSystem);
+    const { ledger: index, replaced } = openSqliteLedger(state.ledger, fileSystem);
+    const ledger = new LedgerWriter(index);
     if (replaced !== null) {
       logger.warn("Ledger was damaged, moved to {replaced} and is rebuilt from the log", {
         replaced,
       });
     }
     const events = new RingEventBus({ clock, incarnation: log.incarnation });
-    const ledgerWriter = new LedgerWriter(ledger);
     const open = openerFor(options, log);
     const catalog: LoggedRepositoryCatalog = new LoggedRepositoryCatalog({
       log,
@@ -83,7 +83,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     });
     const commit: CommitParts = {
       log,
-      ledger: ledgerWriter,
+      ledger,
       clock,
       catalog,
       held: new HeldRefs(),
@@ -110,7 +110,6 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     const checkpointer = new Checkpointer({
       log,
       ledger,
-      ledgerWriter,
       catalog,
       pipeline,
       fencing,
@@ -187,6 +186,6 @@ function adoptOpenTransactions(
     const refs = unfinishedParts(commit).flatMap((part) =>
       part.edits.map(({ ref }) => ({ repositoryId: part.repositoryId, ref }))
     );
-    manager.adoptCommitting(commit.record.transaction, refs, settled);
+    manager.adoptCommitting(commit.record.transaction, refs, commit.record.idempotency, settled);
   }
 }

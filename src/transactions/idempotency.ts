@@ -8,12 +8,11 @@
  */
 import { LayerdError } from "../core/errors.ts";
 import type { TransactionId } from "../core/ids.ts";
+import { IDEMPOTENCY_KEY_MS_KEPT } from "../core/limits.ts";
 import type { IdempotencyEntry } from "../core/log_record.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { Clock } from "../system/clock.ts";
 import type { IdempotencyKey } from "./manager.ts";
-
-const KEPT_MS = 24 * 60 * 60 * 1_000;
 
 interface OpenKey {
   readonly requestHash: string;
@@ -54,6 +53,11 @@ export class IdempotencyKeys {
     return known.id;
   }
 
+  /** Recovery: the key of a one-shot that is decided and not finished yet. */
+  adopt(key: IdempotencyKey, id: TransactionId): void {
+    this.#open.set(nameOf(key), { requestHash: key.requestHash, id });
+  }
+
   /** Begin has an answer: repeats get this transaction. */
   answer(key: IdempotencyKey, id: TransactionId): void {
     const known = this.#open.get(nameOf(key));
@@ -77,7 +81,7 @@ export class IdempotencyKeys {
   }
 
   #recorded(key: IdempotencyKey): OpenKey | null {
-    const since = new Date(this.#clock.now() - KEPT_MS).toISOString();
+    const since = new Date(this.#clock.now() - IDEMPOTENCY_KEY_MS_KEPT).toISOString();
     const entry = this.#ledger.idempotent(key.route, key.key, since);
     return entry === null ? null : { requestHash: entry.requestHash, id: entry.transactionId };
   }

@@ -1,7 +1,7 @@
 /** The commit pipeline as the manager uses it. */
 import type { IdempotencyEntry, RepositoryPart } from "../core/log_record.ts";
 import type { LayerdError } from "../core/errors.ts";
-import type { TransactionId } from "../core/ids.ts";
+import type { ObjectId, RepositoryId, TransactionId } from "../core/ids.ts";
 import type { ProblemSummary, TransactionDocument } from "../core/transaction_document.ts";
 
 /**
@@ -15,6 +15,8 @@ export interface CommitRequest {
   /** The document as it will be once committed (results filled in). */
   readonly transaction: TransactionDocument;
   readonly idempotency: IdempotencyEntry | null;
+  /** Objects of native git's that the parts point at: still there, under the locks? */
+  readonly reliesOn: ReadonlyMap<RepositoryId, readonly ObjectId[]>;
   /** Monotonic milliseconds after which a foreign lock ends in `repository_locked`. */
   readonly deadlineMs: number;
   /** Asked under the locks, right before the decision: may it still commit (lease)? */

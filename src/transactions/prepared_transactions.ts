@@ -106,6 +106,12 @@ export class PreparedTransactions {
       parts: record.parts,
       transaction: { ...record.transaction, state: "committed", updated_at: now },
       idempotency: record.idempotency,
+      reliesOn: new Map(
+        record.parts.map((part) => [
+          part.repositoryId,
+          part.edits.flatMap((edit) => edit.new === null ? [] : [edit.new]),
+        ]),
+      ),
       deadlineMs: this.#parts.clock.monotonic() + PREPARED_COMMIT_MS_MAX,
       stillWanted: () => true,
     };

@@ -36,7 +36,13 @@ import type { TransactionReads } from "./layer_reader.ts";
 import { Leases } from "./leases.ts";
 import { LockWaits } from "./lock_waits.ts";
 import { locksDocument } from "./locks_document.ts";
-import type { BeginRequest, DiffEntry, LocksDocument, TransactionManager } from "./manager.ts";
+import type {
+  BeginRequest,
+  DiffEntry,
+  IdempotencyKey,
+  LocksDocument,
+  TransactionManager,
+} from "./manager.ts";
 import type { Metrics } from "./metrics.ts";
 import { OpenTransactions } from "./open_transactions.ts";
 import type { CommitPipeline, SettledOutcome } from "./pipeline.ts";
@@ -74,6 +80,7 @@ export interface LocalTransactionManager extends TransactionManager, Transaction
   adoptCommitting(
     document: TransactionDocument,
     refs: readonly AdoptedRef[],
+    key: IdempotencyKey | null,
     settled: Promise<SettledOutcome>,
   ): void;
 }
@@ -130,7 +137,7 @@ class PipelinedTransactionManager implements LocalTransactionManager {
     const calls = this.#calls = new TransactionCalls({ clock, open, leases, steps });
     const staging = this.#staging = new StageSteps({ clock, catalog, access, steps });
     this.#begin = new BeginTransaction({ ...parts, open, keys, access, calls, steps, staging });
-    this.#adopted = new AdoptedTransactions({ catalog, tables, open, steps });
+    this.#adopted = new AdoptedTransactions({ catalog, tables, open, steps, keys });
     spool.sweep();
   }
 
@@ -311,8 +318,9 @@ class PipelinedTransactionManager implements LocalTransactionManager {
   adoptCommitting(
     document: TransactionDocument,
     refs: readonly AdoptedRef[],
+    key: IdempotencyKey | null,
     settled: Promise<SettledOutcome>,
   ): void {
-    this.#adopted.committing(document, refs, settled);
+    this.#adopted.committing(document, refs, key, settled);
   }
 }
