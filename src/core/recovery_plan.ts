@@ -82,6 +82,7 @@ export function digestLog(records: Iterable<LoggedRecord>): LogDigest {
   const commits = new Map<TransactionId, MutableCommit>();
   const prepared = new Map<TransactionId, { lsn: Lsn; record: PreparedRecord }>();
   const rolledBack: { lsn: Lsn; record: RolledBackRecord }[] = [];
+  const ended = new Set<TransactionId>();
   let fencingUpTo = 0;
   for (const { lsn, record } of records) {
     switch (record.kind) {
@@ -96,7 +97,9 @@ export function digestLog(records: Iterable<LoggedRecord>): LogDigest {
         break;
       case "prepared": {
         const id = record.transaction.id as TransactionId;
-        if (!prepared.has(id)) prepared.set(id, { lsn, record });
+        if (!prepared.has(id) && !commits.has(id) && !ended.has(id)) {
+          prepared.set(id, { lsn, record });
+        }
         break;
       }
       case "commit": {
@@ -110,6 +113,7 @@ export function digestLog(records: Iterable<LoggedRecord>): LogDigest {
       }
       case "rolled_back":
         prepared.delete(record.transaction.id as TransactionId);
+        ended.add(record.transaction.id as TransactionId);
         rolledBack.push({ lsn, record });
         break;
       case "applied":

@@ -104,8 +104,11 @@ class Daemon implements DaemonControl {
       await this.#stop.promise;
     } finally {
       this.#phase = "draining";
-      await this.#engine?.close(DRAIN_MS_MAX);
-      await server.close();
+      try {
+        await this.#engine?.close(DRAIN_MS_MAX);
+      } finally {
+        await server.close();
+      }
     }
     logger.info("Stopped");
   }

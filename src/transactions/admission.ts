@@ -8,23 +8,28 @@
  * A3. Transactions are compared one after the other, each with what those before it leave.
  * A4. Who leaves gives its ref locks back at once, but for a prepared transaction's.
  */
-import { LayerdError } from "../core/errors.ts";
+import { getLogger } from "@logtape/logtape";
+import { LayerdError, messageOf } from "../core/errors.ts";
 import type { ObjectId, RepositoryId } from "../core/ids.ts";
 import type { RepositoryPart } from "../core/log_record.ts";
 import { readCommit } from "../git/history.ts";
-import type { ObjectStore } from "../git/repository.ts";
+import type { ObjectStore, Repository } from "../git/repository.ts";
 import { type AdmissionParts, type GroupMember, refsOf, type Verdict } from "./group_member.ts";
 import { Lane } from "./lane.ts";
 import { lockRefusal, repositoryError } from "./repository_errors.ts";
+
+const logger = getLogger(["layerd", "transactions"]);
 
 export class Admission {
   readonly #parts: AdmissionParts;
   readonly verdicts = new Map<GroupMember, Verdict>();
   readonly lanes = new Map<RepositoryId, Lane>();
+  readonly #everybody: readonly GroupMember[];
   #members: readonly GroupMember[];
 
   constructor(parts: AdmissionParts, members: readonly GroupMember[]) {
     this.#parts = parts;
+    this.#everybody = members;
     this.#members = members;
   }
 
@@ -66,7 +71,6 @@ export class Admission {
     try {
       repository.recheck();
       this.#parts.catalog.requireWritable(repository);
-      if (member.prepared) return null;
       const id = member.request.transactionId;
       const outcome = this.#parts.held.acquire(repository, refsOf(part), id);
       return outcome.kind === "locked" ? null : lockRefusal(outcome, part.repository);
@@ -88,6 +92,7 @@ export class Admission {
         const error = lockRefusal(outcome, repository.name);
         this.leaveRepository(id, { kind: "blocked", error });
       } catch (error) {
+        repository.publisher.unlockPackedRefs();
         const problem = repositoryError(error, repository.name);
         this.leaveRepository(id, { kind: "refused", error: problem });
       }
@@ -151,11 +156,27 @@ export class Admission {
   }
 
   /** Gives everything back; whoever has no verdict yet goes into the next group. */
-  undo(): void {
+  async undo(): Promise<void> {
     for (const member of this.#members) this.leave(member, { kind: "again" });
     for (const lane of this.lanes.values()) {
       lane.staged?.discard();
+      await this.#pinPromises(lane.repository);
       lane.repository.publisher.unlockPackedRefs();
+    }
+  }
+
+  /** Staging folds the pins of promises; one that goes on standing needs them again. */
+  async #pinPromises(repository: Repository): Promise<void> {
+    const refs = this.#everybody.filter((member) => member.prepared)
+      .flatMap((member) => partIn(member, repository.id)).flatMap(refsOf);
+    if (refs.length === 0) return;
+    try {
+      await repository.publisher.pin(refs);
+    } catch (error) {
+      logger.error("Promises in {repository} have lost their pins: {error}", {
+        repository: repository.name,
+        error: messageOf(error),
+      });
     }
   }
 

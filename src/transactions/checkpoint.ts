@@ -42,22 +42,28 @@ export interface CheckpointParts {
 export class Checkpointer {
   readonly #parts: CheckpointParts;
   #running: Promise<void> | null = null;
+  /** Log bytes at which the next one starts by itself. */
+  #dueBytes: number;
 
   constructor(parts: CheckpointParts) {
     this.#parts = parts;
+    this.#dueBytes = parts.afterBytes;
   }
 
   /** Starts a checkpoint in the background where the log has grown enough. */
   poke(): void {
-    if (this.#running || this.#parts.log.status().bytesSinceCheckpoint < this.#parts.afterBytes) {
-      return;
-    }
+    const { bytesSinceCheckpoint } = this.#parts.log.status();
+    if (this.#running || bytesSinceCheckpoint < this.#dueBytes) return;
     this.start();
   }
 
   /** Starts a checkpoint in the background; one that fails is told in the log. */
   start(): void {
-    this.run().catch((error) => {
+    this.run().then(() => {
+      this.#dueBytes = this.#parts.afterBytes;
+    }, (error) => {
+      // Not after every group: each try reads the log.
+      this.#dueBytes = this.#parts.log.status().bytesSinceCheckpoint + this.#parts.afterBytes;
       logger.error("Checkpoint failed, the log keeps its segments: {error}", {
         error: messageOf(error),
       });
@@ -82,10 +88,20 @@ export class Checkpointer {
     const keptFrom = this.#parts.clock.now() - IDEMPOTENCY_KEY_MS_KEPT;
     ledger.forgetKeysBefore(new Date(keptFrom).toISOString());
     await ledger.makeDurable();
-    log.appendAll([...this.#openRecords(redoLsn), { kind: "checkpoint", redoLsn }]);
-    await log.force();
+    // Between groups: a record that ends a transaction must not stand before one that opens it again.
+    await pipeline.turn(async () => {
+      log.appendAll([...this.#openRecords(redoLsn), { kind: "checkpoint", redoLsn }]);
+      await log.force();
+    });
     const lastLsn = log.status().durableLsn;
-    for (const repository of this.#parts.catalog.all()) await repository.recordPosition(lastLsn);
+    for (const repository of this.#parts.catalog.all()) {
+      await repository.recordPosition(lastLsn).catch((error) => {
+        logger.warn("Repository {repository} does not know the log's position: {error}", {
+          repository: repository.name,
+          error: messageOf(error),
+        });
+      });
+    }
     await log.releaseBefore(redoLsn);
   }
 

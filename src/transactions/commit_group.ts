@@ -49,7 +49,7 @@ export class CommitGroup {
     if (this.#members.length > 0 && await this.#stage() && this.#stillCommittable()) {
       await this.#decideAndPublish();
     } else {
-      this.#admission.undo();
+      await this.#admission.undo();
     }
     return this.#admission.verdicts;
   }
@@ -113,7 +113,7 @@ export class CommitGroup {
     } catch (error) {
       if (!(error instanceof LayerdError)) throw error;
       for (const member of this.#members) this.#admission.leave(member, refused(error));
-      this.#admission.undo();
+      await this.#admission.undo();
       return;
     }
     this.#parts.observer.observeGroup(this.#members.length);

@@ -131,8 +131,9 @@ export class CommitSteps {
     const { header } = transaction;
     transaction.advance(reason);
     open.moved(transaction, null);
+    const parts: RepositoryPart[] = [];
     try {
-      const parts = await buildParts(transaction, clock.now(), durable);
+      parts.push(...await buildParts(transaction, clock.now(), durable));
       if (header.isolation === "optimistic") await access.lockForCommit(transaction);
       const nowMs = clock.monotonic();
       const wantedUntilMs = nowMs + header.lockTimeoutMs +
@@ -154,6 +155,10 @@ export class CommitSteps {
         stillWanted: () => clock.monotonic() < wantedUntilMs,
       };
     } catch (error) {
+      for (const { repository } of transaction.changes.repositories) {
+        const part = parts.find(({ repositoryId }) => repositoryId === repository.id);
+        if (part) repository.objects.discard(part.objects);
+      }
       throw this.#refuse(transaction, repositoryError(error, namesOf(transaction)));
     }
   }
@@ -184,14 +189,22 @@ export class CommitSteps {
   #settle(transaction: OpenTransaction, outcome: SettledOutcome): TransactionDocument {
     if (outcome.kind === "committed") {
       transaction.advance("published");
-      for (const result of outcome.transaction.results) {
-        if (result.new !== null) this.#parts.durable.note(parseObjectId(result.new));
-      }
+      this.#noteDurable(transaction, outcome.transaction.results);
     } else {
       transaction.advance("contradicted");
     }
     this.#parts.open.end(transaction, outcome.transaction);
     return outcome.transaction;
+  }
+
+  /** The log vouches for what was just committed. */
+  #noteDurable(transaction: OpenTransaction, results: readonly RefResult[]): void {
+    for (const { repository } of transaction.changes.repositories) {
+      for (const result of results) {
+        if (result.repository !== repository.name || result.new === null) continue;
+        this.#parts.durable.note(repository.id, parseObjectId(result.new));
+      }
+    }
   }
 
   /** What a refusal does to the transaction; answers the error for the client. */

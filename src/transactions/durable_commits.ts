@@ -5,7 +5,7 @@
  *
  * D1. A commit is known only after the log or a completed sync vouches for it.
  */
-import type { ObjectId } from "../core/ids.ts";
+import type { ObjectId, RepositoryId } from "../core/ids.ts";
 import { parseTransactionId } from "../core/ids.ts";
 import { readCommit } from "../git/history.ts";
 import type { Repository } from "../git/repository.ts";
@@ -17,15 +17,17 @@ const KNOWN_MAX = 10_000;
 
 export class DurableCommits {
   readonly #ledger: Pick<Ledger, "get">;
-  readonly #known = new Set<ObjectId>();
+  /** `<repository id> <commit>`: what one repository has synced says nothing of another. */
+  readonly #known = new Set<string>();
 
   constructor(ledger: Pick<Ledger, "get">) {
     this.#ledger = ledger;
   }
 
-  note(oid: ObjectId): void {
-    this.#known.delete(oid);
-    this.#known.add(oid);
+  note(repositoryId: RepositoryId, oid: ObjectId): void {
+    const name = `${repositoryId} ${oid}`;
+    this.#known.delete(name);
+    this.#known.add(name);
     for (const oldest of this.#known) {
       if (this.#known.size <= KNOWN_MAX) break;
       this.#known.delete(oldest);
@@ -36,10 +38,12 @@ export class DurableCommits {
   async ensure(repository: Repository, oids: readonly ObjectId[]): Promise<void> {
     const unknown: ObjectId[] = [];
     for (const oid of oids) {
-      if (!this.#known.has(oid) && !await this.#isOurs(repository, oid)) unknown.push(oid);
+      if (!this.#known.has(`${repository.id} ${oid}`) && !await this.#isOurs(repository, oid)) {
+        unknown.push(oid);
+      }
     }
     if (unknown.length > 0) await repository.objects.syncAll();
-    for (const oid of oids) this.note(oid);
+    for (const oid of oids) this.note(repository.id, oid);
   }
 
   /** Whether the log committed exactly this commit (after a restart the set is empty). */

@@ -15,7 +15,10 @@ export class HeldRefs {
   acquire(repository: Repository, refs: readonly RefName[], owner: TransactionId): LockOutcome {
     const held = this.#of(repository.id);
     const adopted = this.#adopted.get(repository.id);
-    const missing = refs.filter((ref) => !held.has(ref) && !adopted?.has(ref));
+    // A lock file that somebody removed by hand is taken again.
+    const missing = refs.filter((ref) =>
+      !adopted?.has(ref) && !(held.has(ref) && repository.publisher.stillHeld([ref]))
+    );
     const outcome = repository.publisher.lockRefs(missing, owner);
     if (outcome.kind !== "locked") return outcome;
     for (const ref of refs) {
@@ -30,6 +33,16 @@ export class HeldRefs {
   /** Recovery: lock files of ours that stand already; acquire() takes them over. */
   adopt(repositoryId: RepositoryId, refs: readonly RefName[]): void {
     this.#adopted.set(repositoryId, new Set(refs));
+  }
+
+  /** Recovery: what stands of a transaction's locks stays its own, whatever else it lacks. */
+  claimAdopted(repositoryId: RepositoryId, refs: readonly RefName[], owner: TransactionId): void {
+    const adopted = this.#adopted.get(repositoryId);
+    const held = this.#of(repositoryId);
+    for (const ref of refs) {
+      if (!adopted?.delete(ref)) continue;
+      held.set(ref, new Set([owner]));
+    }
   }
 
   /** Recovery's end: removes the lock files that no transaction took over. */

@@ -67,7 +67,7 @@ export class PreparedTransactions {
     await admission.admit();
     const verdict = admission.verdicts.get(member);
     if (verdict) {
-      admission.undo();
+      await admission.undo();
       return verdict;
     }
     const record: PreparedRecord = {
@@ -90,7 +90,7 @@ export class PreparedTransactions {
       const problem = repositoryError(error, names);
       if (problem.code === "internal") throw error;
       admission.leave(member, { kind: "refused", error: problem });
-      admission.undo();
+      await admission.undo();
       return { kind: "refused", error: problem };
     }
     for (const lane of admission.lanes.values()) lane.repository.publisher.unlockPackedRefs();

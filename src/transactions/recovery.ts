@@ -19,6 +19,8 @@ import {
   type LoggedCommit,
   unfinishedParts,
 } from "../core/recovery_plan.ts";
+import type { RepositoryPart } from "../core/log_record.ts";
+import type { Repository } from "../git/repository.ts";
 import type { LedgerEntry } from "../ledger/ledger.ts";
 import type { GroupCommitPipeline } from "./commit_pipeline.ts";
 import { type CommitParts, refsOf } from "./group_member.ts";
@@ -26,7 +28,7 @@ import type { SettledOutcome } from "./pipeline.ts";
 import type { PreparedEntry } from "./prepared_transactions.ts";
 import { redo } from "./redo.ts";
 import type { LoggedRepositoryCatalog } from "./repository_catalog.ts";
-import { repositoryError } from "./repository_errors.ts";
+import { lockRefusal, repositoryError } from "./repository_errors.ts";
 import { failedDocument } from "./stalled_publications.ts";
 
 const logger = getLogger(["layerd", "recovery"]);
@@ -54,7 +56,7 @@ export async function recover(parts: RecoveryParts): Promise<Recovered> {
   for (const [id, { name, path }] of digest.repositories) {
     await parts.catalog.restore(id, name, path);
   }
-  adoptLocks(parts);
+  adoptLocks(parts, digest);
   await restoreObjects(parts, digest);
   const prepared = await restorePrepared(parts, digest);
   const { stalled, failed } = await redoCommits(parts, digest);
@@ -63,11 +65,37 @@ export async function recover(parts: RecoveryParts): Promise<Recovered> {
   return { digest, prepared, stalled, failed };
 }
 
-function adoptLocks(parts: RecoveryParts): void {
+function adoptLocks(parts: RecoveryParts, digest: LogDigest): void {
   for (const repository of parts.catalog.all()) {
-    const found = repository.publisher.adoptLocks();
-    if (found.packedRefs) repository.publisher.unlockPackedRefs();
-    parts.commit.held.adopt(repository.id, found.refs);
+    guarded(repository, () => {
+      const found = repository.publisher.adoptLocks();
+      if (found.packedRefs) repository.publisher.unlockPackedRefs();
+      parts.commit.held.adopt(repository.id, found.refs);
+    });
+  }
+  for (const { record } of digest.prepared.values()) {
+    claimAdopted(parts, record.transaction.id, record.parts);
+  }
+  for (const commit of digest.commits.values()) {
+    claimAdopted(parts, commit.record.transaction.id, unfinishedParts(commit));
+  }
+}
+
+function claimAdopted(parts: RecoveryParts, id: string, open: readonly RepositoryPart[]): void {
+  for (const part of open) {
+    parts.commit.held.claimAdopted(part.repositoryId, refsOf(part), id as TransactionId);
+  }
+}
+
+/** One repository that cannot be worked on must not keep the others from being served. */
+function guarded(repository: Repository, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    logger.error("Recovery could not look after repository {repository}: {error}", {
+      repository: repository.name,
+      error: repositoryError(error, repository.name).message,
+    });
   }
 }
 
@@ -103,7 +131,13 @@ async function restorePrepared(parts: RecoveryParts, digest: LogDigest): Promise
       if (!repository) continue;
       try {
         const outcome = parts.commit.held.acquire(repository, refsOf(part), owner);
-        if (outcome.kind === "locked") {
+        if (outcome.kind !== "locked") {
+          logger.warn("Prepared transaction {id} waits for a lock in {repository}: {reason}", {
+            id: owner,
+            repository: part.repository,
+            reason: lockRefusal(outcome, part.repository).message,
+          });
+        } else {
           if (repository.publisher.lockPackedRefs().kind !== "locked") continue;
           try {
             await repository.publisher.pin(refsOf(part));
@@ -199,7 +233,7 @@ function recordInLedger(
   for (const commit of digest.commits.values()) {
     const { transaction, idempotency } = commit.record;
     if (stalledIds.has(transaction.id)) continue;
-    const isFailed = failedIds.has(transaction.id);
+    const isFailed = commit.failed.size > 0 || failedIds.has(transaction.id);
     entries.push({
       lsn: commit.lsn,
       transaction: isFailed ? failedDocument(transaction, "contradicted") : transaction,
@@ -215,9 +249,11 @@ function recordInLedger(
 function releaseLeftovers(parts: RecoveryParts, digest: LogDigest): void {
   const pending = pendingPacks(digest);
   for (const repository of parts.catalog.all()) {
-    parts.commit.held.releaseAdopted(repository);
-    repository.publisher.sweep();
-    repository.objects.sweep(pending);
+    guarded(repository, () => {
+      parts.commit.held.releaseAdopted(repository);
+      repository.publisher.sweep();
+      repository.objects.sweep(pending);
+    });
   }
 }
 

@@ -145,6 +145,11 @@ async function publishPlan(
         staged.publish();
         await staged.settle();
       }
+      for (const commit of plan.publish) {
+        for (const part of unfinishedParts(commit)) {
+          if (part.repositoryId === id) await repository.objects.restore(part.objects);
+        }
+      }
       done.add(id);
     } catch (error) {
       stalled.set(id, repositoryError(error, repository.name));

@@ -5,7 +5,8 @@
  *
  * A repository is its common directory: it has one name here and one daemon anywhere.
  */
-import { LayerdError } from "../core/errors.ts";
+import { getLogger } from "@logtape/logtape";
+import { LayerdError, messageOf } from "../core/errors.ts";
 import { layerOfRef, quote } from "../core/ids.ts";
 import type { RepositoryId, RepositoryName, TransactionId } from "../core/ids.ts";
 import type { LogRecord } from "../core/log_record.ts";
@@ -17,6 +18,8 @@ import type { RepositoryCatalog, RepositoryDocument } from "./catalog.ts";
 import type { EventBus } from "./events.ts";
 import { findingsOf, repositoryAround, repositoryDocument } from "./repository_document.ts";
 import { repositoryError } from "./repository_errors.ts";
+
+const logger = getLogger(["layerd", "transactions"]);
 
 /** A registration, with the repository or why it cannot be used now. */
 interface Entry {
@@ -167,14 +170,22 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
             `repeat with ?abandon=true to record them as failed`,
         );
       }
-      if (unfinished) await this.#parts.abandon(id);
-      this.#parts.log.append({ kind: "repository_removed", repositoryId: id });
-      await this.#parts.log.force();
+      // From here on nothing new finds it; the checks above and this are one synchronous run.
       this.#entries.delete(name);
+      try {
+        if (unfinished) await this.#parts.abandon(id);
+        this.#parts.log.append({ kind: "repository_removed", repositoryId: id });
+        await this.#parts.log.force();
+      } catch (error) {
+        this.#entries.set(name, entry);
+        throw error;
+      }
       this.#byId.delete(id);
       this.#quarantined.delete(id);
       this.#unwatch(id);
-      if (!(entry.repository instanceof LayerdError)) await entry.repository.forget();
+      const { repository } = entry;
+      if (repository instanceof LayerdError) return;
+      await this.#leave(repository, () => repository.forget());
     });
   }
 
@@ -202,7 +213,7 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
     await this.#tail.catch(() => undefined);
     for (const repository of this.all()) {
       this.#unwatch(repository.id);
-      await repository.close();
+      await this.#leave(repository, () => repository.close());
     }
   }
 
@@ -243,7 +254,18 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
     const { repository } = entry;
     if (repository instanceof LayerdError) return;
     this.#byId.set(entry.repositoryId, repository);
-    const watch = repository.watchLayers((change) => {
+    try {
+      this.#watches.set(entry.repositoryId, this.#watch(repository));
+    } catch (error) {
+      logger.warn("Native changes of layers in {repository} are not reported: {error}", {
+        repository: repository.name,
+        error: messageOf(error),
+      });
+    }
+  }
+
+  #watch(repository: Repository): { close(): void } {
+    return repository.watchLayers((change) => {
       this.#parts.events.publish("layer.changed", {
         repository: repository.name,
         layer: layerOfRef(change.ref),
@@ -253,12 +275,23 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
         transaction_id: null,
       });
     });
-    this.#watches.set(entry.repositoryId, watch);
   }
 
   #unwatch(id: RepositoryId): void {
     this.#watches.get(id)?.close();
     this.#watches.delete(id);
+  }
+
+  /** A repository that is gone from the disk has nothing to give back. */
+  async #leave(repository: Repository, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      logger.warn("Repository {repository} was not released cleanly: {error}", {
+        repository: repository.name,
+        error: messageOf(error),
+      });
+    }
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

@@ -5,7 +5,6 @@
  */
 import { LayerdError } from "../core/errors.ts";
 import type {
-  FencingToken,
   ObjectId,
   RefName,
   RepositoryId,
@@ -17,35 +16,23 @@ import { LockTables } from "../core/lock_table.ts";
 import type { RepositoryPart } from "../core/log_record.ts";
 import type { Operation } from "../core/operations.ts";
 import type { TransactionDocument } from "../core/transaction_document.ts";
-import type { Ledger, LedgerFilter } from "../ledger/ledger.ts";
-import type { Clock } from "../system/clock.ts";
-import type { FileSystem } from "../system/file_system.ts";
-import type { Random } from "../system/random.ts";
+import type { LedgerFilter } from "../ledger/ledger.ts";
 import { type AdoptedRef, AdoptedTransactions } from "./adopted_transactions.ts";
 import { BeginTransaction } from "./begin_transaction.ts";
 import { BlobSpool } from "./blob_spool.ts";
-import type { RepositoryCatalog } from "./catalog.ts";
 import { CommitSteps } from "./commit_steps.ts";
 import { DurableCommits } from "./durable_commits.ts";
-import type { EventBus } from "./events.ts";
 import { drainTransactions } from "./draining.ts";
 import { IdempotencyKeys } from "./idempotency.ts";
 import { LayerAccess } from "./layer_access.ts";
 import type { LayerChange } from "./layer_change.ts";
-import type { TransactionReads } from "./layer_reader.ts";
 import { Leases } from "./leases.ts";
+import type { LocalTransactionManager, TransactionManagerParts } from "./local_manager.ts";
 import { LockWaits } from "./lock_waits.ts";
 import { locksDocument } from "./locks_document.ts";
-import type {
-  BeginRequest,
-  DiffEntry,
-  IdempotencyKey,
-  LocksDocument,
-  TransactionManager,
-} from "./manager.ts";
-import type { Metrics } from "./metrics.ts";
+import type { BeginRequest, DiffEntry, IdempotencyKey, LocksDocument } from "./manager.ts";
 import { OpenTransactions } from "./open_transactions.ts";
-import type { CommitPipeline, SettledOutcome } from "./pipeline.ts";
+import type { SettledOutcome } from "./pipeline.ts";
 import { StageSteps } from "./stage_steps.ts";
 import { type AwaitedState, reached, StateWaiters } from "./state_waiters.ts";
 import { TransactionCalls } from "./transaction_calls.ts";
@@ -54,36 +41,6 @@ import { type HealthReport, transactionHealth } from "./transaction_health.ts";
 
 /** Failed transactions that one count looks at. */
 const FAILED_COUNTED_MAX = 1_000;
-
-export interface TransactionManagerParts {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly catalog: Pick<RepositoryCatalog, "get" | "byId" | "all" | "requireWritable">;
-  readonly pipeline: CommitPipeline;
-  readonly ledger: Ledger;
-  readonly events: EventBus;
-  /** Rises with every begin over the life of the log. */
-  readonly nextFencingToken: () => Promise<FencingToken>;
-  /** A directory of the manager's own for uploads; emptied when the manager is made. */
-  readonly spoolDirectory: string;
-  readonly fileSystem: FileSystem;
-  readonly metrics: Metrics;
-}
-
-/** What the composition root and recovery use beyond the routes' interface. */
-export interface LocalTransactionManager extends TransactionManager, TransactionReads {
-  /** Whether anything open touches the repository, so that it cannot be removed. */
-  touches(repositoryId: RepositoryId): boolean;
-  /** After a restart: a promise that only commit or rollback ends. Call before serving. */
-  adoptPrepared(document: TransactionDocument, parts: readonly RepositoryPart[]): void;
-  /** After a restart: a decided transaction whose publication lags. Call before serving. */
-  adoptCommitting(
-    document: TransactionDocument,
-    refs: readonly AdoptedRef[],
-    key: IdempotencyKey | null,
-    settled: Promise<SettledOutcome>,
-  ): void;
-}
 
 /** Makes the manager; an earlier process's uploads are removed. */
 export function createTransactionManager(parts: TransactionManagerParts): LocalTransactionManager {

@@ -115,7 +115,12 @@ export class SegmentedLog implements WriteAheadLog {
     const payloads = records.map(encodeBounded);
     const before = this.#space.cursor;
     try {
-      const frames = records.map((record, index) => this.#place(record, payloads[index], index));
+      // What a checkpoint appends again belongs to it: only it can make room on a full disk.
+      const isCheckpoint = records.some((record) => record.kind === "checkpoint");
+      const frames = records.map((record, index) => {
+        const mayUseReserve = isCheckpoint || RESERVED_KINDS.has(record.kind);
+        return this.#place(record, payloads[index], index, mayUseReserve ? "reserved" : "ordinary");
+      });
       this.#pending.push(...frames);
       this.#lastLsn = frames.at(-1)?.lsn ?? this.#lastLsn;
       return frames.map((frame) => frame.lsn);
@@ -125,10 +130,14 @@ export class SegmentedLog implements WriteAheadLog {
     }
   }
 
-  #place(record: LogRecord, payload: Uint8Array | undefined, index: number): PendingFrame {
+  #place(
+    record: LogRecord,
+    payload: Uint8Array | undefined,
+    index: number,
+    claim: "reserved" | "ordinary",
+  ): PendingFrame {
     invariant(payload !== undefined, "a record that was not encoded");
     const lsn = toLsn(this.#lastLsn + 1 + index);
-    const claim = RESERVED_KINDS.has(record.kind) ? "reserved" : "ordinary";
     const place = this.#space.place(frameBytes(payload.length), claim);
     if (record.kind !== "checkpoint") return { lsn, place, payload, checkpoint: null };
     const { redoLsn } = record;

@@ -1,0 +1,45 @@
+/** The manager as its own process uses it: what it is made of, and what recovery hands it. */
+import type { FencingToken, RepositoryId } from "../core/ids.ts";
+import type { RepositoryPart } from "../core/log_record.ts";
+import type { TransactionDocument } from "../core/transaction_document.ts";
+import type { Ledger } from "../ledger/ledger.ts";
+import type { Clock } from "../system/clock.ts";
+import type { FileSystem } from "../system/file_system.ts";
+import type { Random } from "../system/random.ts";
+import type { AdoptedRef } from "./adopted_transactions.ts";
+import type { RepositoryCatalog } from "./catalog.ts";
+import type { EventBus } from "./events.ts";
+import type { TransactionReads } from "./layer_reader.ts";
+import type { IdempotencyKey, TransactionManager } from "./manager.ts";
+import type { Metrics } from "./metrics.ts";
+import type { CommitPipeline, SettledOutcome } from "./pipeline.ts";
+
+export interface TransactionManagerParts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly catalog: Pick<RepositoryCatalog, "get" | "byId" | "all" | "requireWritable">;
+  readonly pipeline: CommitPipeline;
+  readonly ledger: Ledger;
+  readonly events: EventBus;
+  /** Rises with every begin over the life of the log. */
+  readonly nextFencingToken: () => Promise<FencingToken>;
+  /** A directory of the manager's own for uploads; emptied when the manager is made. */
+  readonly spoolDirectory: string;
+  readonly fileSystem: FileSystem;
+  readonly metrics: Metrics;
+}
+
+/** What the composition root and recovery use beyond the routes' interface. */
+export interface LocalTransactionManager extends TransactionManager, TransactionReads {
+  /** Whether anything open touches the repository, so that it cannot be removed. */
+  touches(repositoryId: RepositoryId): boolean;
+  /** After a restart: a promise that only commit or rollback ends. Call before serving. */
+  adoptPrepared(document: TransactionDocument, parts: readonly RepositoryPart[]): void;
+  /** After a restart: a decided transaction whose publication lags. Call before serving. */
+  adoptCommitting(
+    document: TransactionDocument,
+    refs: readonly AdoptedRef[],
+    key: IdempotencyKey | null,
+    settled: Promise<SettledOutcome>,
+  ): void;
+}
