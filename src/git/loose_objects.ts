@@ -81,6 +81,15 @@ export function sweepTemporaries(fs: FileSystem, objectsDir: string): void {
   }
 }
 
+/** `git prune --expire=now` may be faster. */
+function unlinkIfAny(fs: FileSystem, path: string): void {
+  try {
+    fs.unlink(path);
+  } catch (error) {
+    if (errorCode(error) !== "ENOENT") throw error;
+  }
+}
+
 /** Writes loose objects into one object directory. */
 export class LooseWriter {
   readonly #fs: FileSystem;
@@ -108,7 +117,7 @@ export class LooseWriter {
         this.#place(temporary, path);
         return;
       } catch (error) {
-        if (this.#fs.lstatIfAny(temporary) !== null) this.#fs.unlink(temporary);
+        unlinkIfAny(this.#fs, temporary);
         if (errorCode(error) !== "ENOENT" || tries === WRITE_TRIES_MAX) throw error;
       }
     }
