@@ -102,7 +102,7 @@ export interface LockedRefs {
   /**
    * The name that a ref to be created collides with (a prefix or a descendant, loose, packed
    * or an entry of somebody's `.lock`), or null. `gone` and `made`: refs that edits ahead in
-   * the same group remove and create. `holder`: transactions' own locks do not count.
+   * the same group remove and create. Locks of our own do not count.
    */
   nameConflict(
     ref: RefName,
@@ -193,8 +193,6 @@ export interface Repository {
   /** Work-tree paths (main and linked) that belong to it, canonical. */
   workTrees(): readonly string[];
   /** Reports changes of layer refs that this daemon did not make, until closed. */
-  watchLayers(report: (change: RefEdit) => void): { close(): void };
-  /** Reports changes of layers that others than this process made, until it is closed. */
   watchLayers(report: (change: RefEdit) => void): { close(): void };
   /** Records in `layerd/position` that the log reached `lsn`; durable when resolved. */
   recordPosition(lsn: number): Promise<void>;

@@ -1,10 +1,10 @@
 /**
  * Whether the client of a request is still there.
  *
- * Deno 2.9 aborts `request.signal` when the connection dies and, by its legacy behaviour,
- * also when the answer was sent (`info.completed` resolves in both cases, also over a Unix
- * socket, so it tells nothing). What tells the two apart is the order: before the answer
- * exists, only a dead connection aborts.
+ * Deno aborts `request.signal` when the connection dies, and without `no-legacy-abort` (see
+ * deno.json) also when the answer was sent (`info.completed` resolves in both cases, so it
+ * tells nothing). The order tells the two apart in either mode: before the answer exists,
+ * only a dead connection aborts.
  */
 import { LayerdError } from "../core/errors.ts";
 

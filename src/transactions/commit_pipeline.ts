@@ -5,7 +5,7 @@
  *
  * P1. At most one group or turn runs at a time.
  * P2. A member that meets a foreign lock holds nothing while it waits to come back.
- * P3. packed-refs.lock of one repository is held at most 3/5 of the time under load:
+ * P3. packed-refs.lock of one repository is held at most 3/5 of the time by groups of up to 6 ms:
  *     native git tries for it about fourteen times in its second of patience, so that
  *     less than one try in a thousand seconds fails.
  * P4. After a failed force of the log nothing more is taken and `onFatal` ends the process.

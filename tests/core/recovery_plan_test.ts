@@ -175,7 +175,7 @@ Deno.test("digestLog() counts a commit that a checkpoint appended again once, at
   assertEquals(found && unfinishedParts(found), []);
 });
 
-Deno.test("digestLog() ends a promise by its commit or its rollback", () => {
+Deno.test("digestLog() ends a promise by its commit or its rollback, in whatever order", () => {
   const prepared = (number: number): LogRecord => ({
     kind: "prepared",
     transaction: { ...documentOf(number), state: "prepared" },
@@ -188,6 +188,9 @@ Deno.test("digestLog() ends a promise by its commit or its rollback", () => {
     prepared(3),
     commit(2, part(repositoryA, one, two)),
     { kind: "rolled_back", transaction: { ...documentOf(3), state: "rolled_back" } },
+    // A checkpoint that appended a promise again behind its end does not revive it.
+    prepared(2),
+    prepared(3),
   ));
   assertEquals([...digest.prepared.keys()], [transactionId(1)]);
 });
