@@ -207,7 +207,9 @@ function mustBeRemade(
     refuse("copy", `${layout.commonDir} is a copy of ${original}, which this log owns`);
     return true;
   }
-  if (position !== null && (position.lsn > lastLsn || position.incarnation > incarnation)) {
+  // Each start raises the incarnation: one that a daemon had and never gave back is not ours.
+  const past = (position?.released === false ? 1 : 0) + (position?.incarnation ?? 0);
+  if (position !== null && (position.lsn > lastLsn || past > incarnation)) {
     refuse(
       "log_behind",
       `${layout.commonDir} has seen LSN ${position.lsn} of this log, which ends at ${lastLsn}: ` +

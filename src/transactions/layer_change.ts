@@ -139,6 +139,11 @@ export class LayerChange {
 
   /** Puts a file; `name_conflict` where a directory is, or a file where one is needed. */
   async place(path: string, file: StagedFile): Promise<Undo> {
+    if (file.mode === "120000" && /(^|\/)\.gitmodules$/i.test(path)) {
+      throw new LayerdError("invalid_request", "A .gitmodules that is a symbolic link harms git", {
+        field: "mode",
+      });
+    }
     const other = await this.#obstacle(path);
     if (other !== null) {
       throw new LayerdError(

@@ -134,6 +134,15 @@ Deno.test("claimRepository() refuses a log that ends before the position it wrot
     assertEquals(behind.details.reason, "log_behind");
     const earlier = await refusal(path, { ...request, lastLsn: 60, incarnation: 2 });
     assertEquals(earlier.details.reason, "log_behind");
+    // A daemon that was killed had incarnation 3: a log that comes to it anew is older.
+    const file = `${path}/layerd/position`;
+    const killed = (await Deno.readTextFile(file)).replace(
+      /"released":\s*true/,
+      '"released":false',
+    );
+    await Deno.writeTextFile(file, killed);
+    const again = await refusal(path, { ...request, lastLsn: 60 });
+    assertEquals(again.details.reason, "log_behind");
     const adopted = await claim(path, { ...request, lastLsn: 49, adopt: true });
     assertEquals(adopted.repositoryId, first.repositoryId);
     await adopted.release();

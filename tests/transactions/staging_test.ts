@@ -1,4 +1,4 @@
-import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { LayerdError } from "../../src/core/errors.ts";
 import { assertFsckClean, readRef } from "../harness/repositories.ts";
 import { git } from "../harness/git.ts";
@@ -78,6 +78,15 @@ Deno.test("staging refuses names that cannot stand beside each other", () =>
     assertEquals(await refusal(scene, move("a", "g", "d/f")), "name_conflict");
     assertEquals(await refusal(scene, move("a", "g", "g")), "name_conflict");
     assertEquals(await refusal(scene, move("a", "g", "d")), "name_conflict");
+  }));
+
+Deno.test("staging refuses a .gitmodules that is a symbolic link, which fsck calls damage", () =>
+  withEngine(async (scene) => {
+    await scene.run(create("a"));
+    const file = put("a", "deep/.gitmodules", "elsewhere");
+    assert(file.op === "put_file");
+    assertEquals(await refusal(scene, { ...file, mode: "120000" }), "invalid_request");
+    assertEquals((await scene.run(file)).state, "committed");
   }));
 
 Deno.test("staging refuses what is not there", () =>
