@@ -68,11 +68,6 @@ export const LOG_SEGMENT_BYTES = 16 * 1024 * 1024;
 export const LOG_RECORD_BYTES_MAX = 64 * 1024 * 1024;
 /** Bytes of log after which a checkpoint is made: bounds the work of recovery. */
 export const CHECKPOINT_BYTES = 8 * 1024 * 1024;
-/**
- * A commit waits no longer than this for a checkpoint, which puts back what a slow
- * `git gc --prune=now` took that had looked at the refs before they moved.
- */
-export const CHECKPOINT_MS = 5_000;
 /** Kept free in the log for `applied`, `end` and checkpoint records. */
 export const LOG_RESERVE_BYTES = 1024 * 1024;
 /** Fencing tokens are reserved in ranges of this size by one forced record. */

@@ -11,11 +11,11 @@
 import { getLogger } from "@logtape/logtape";
 import { LayerdError, messageOf } from "../core/errors.ts";
 import { type Lsn, type RepositoryId, toLsn, type TransactionId } from "../core/ids.ts";
-import { CHECKPOINT_MS, IDEMPOTENCY_KEY_MS_KEPT } from "../core/limits.ts";
+import { IDEMPOTENCY_KEY_MS_KEPT } from "../core/limits.ts";
 import type { LoggedRecord, LogRecord, WrittenObjects } from "../core/log_record.ts";
 import type { LoggedCommit } from "../core/recovery_plan.ts";
 import type { Ledger } from "../ledger/ledger.ts";
-import type { Clock, Timer } from "../system/clock.ts";
+import type { Clock } from "../system/clock.ts";
 import type { WriteAheadLog } from "../wal/write_ahead_log.ts";
 import type { RepositoryCatalog } from "./catalog.ts";
 import type { GroupCommitPipeline } from "./commit_pipeline.ts";
@@ -42,8 +42,6 @@ export interface CheckpointParts {
 export class Checkpointer {
   readonly #parts: CheckpointParts;
   #running: Promise<void> | null = null;
-  #timer: Timer | null = null;
-  #stopped = false;
   /** Log bytes at which the next one starts by itself. */
   #dueBytes: number;
 
@@ -52,23 +50,11 @@ export class Checkpointer {
     this.#dueBytes = parts.afterBytes;
   }
 
-  /** Starts a checkpoint in the background where the log has grown enough, or soon. */
+  /** Starts a checkpoint in the background where the log has grown enough. */
   poke(): void {
-    if (this.#stopped) return;
-    this.#timer ??= this.#parts.clock.after(CHECKPOINT_MS, () => {
-      this.#timer = null;
-      this.start();
-    });
     const { bytesSinceCheckpoint } = this.#parts.log.status();
     if (this.#running || bytesSinceCheckpoint < this.#dueBytes) return;
     this.start();
-  }
-
-  /** Starts none by itself any more. */
-  stop(): void {
-    this.#stopped = true;
-    this.#timer?.cancel();
-    this.#timer = null;
   }
 
   /** Starts a checkpoint in the background; one that fails is told in the log. */

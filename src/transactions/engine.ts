@@ -133,7 +133,6 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
       async close(timeoutMs) {
         await manager.drain(timeoutMs);
         await pipeline.drain();
-        checkpointer.stop();
         await checkpointer.run().catch((error) => {
           logger.warn("No checkpoint at the end, the next start reads more log: {error}", {
             error,

@@ -95,14 +95,3 @@ Deno.test("a commit from a commit that git pruned meanwhile is refused, not publ
     assertEquals((await refusalOf(scene.manager.commit(id))).code, "git_error");
     await git(path, ["fsck", "--strict"]);
   }));
-
-Deno.test("a checkpoint puts back what a slow gc took from a commit that stands", () =>
-  withEngine(async (scene) => {
-    await scene.run(create("a"), put("a", "f", "only here"));
-    const path = scene.path("app");
-    const oid = await git(path, ["rev-parse", "refs/layers/a:f"]);
-    await Deno.remove(`${path}/.git/objects/${oid.slice(0, 2)}/${oid.slice(2)}`);
-    await scene.engine.checkpoint();
-    assertEquals(await git(path, ["cat-file", "-p", oid]), "only here");
-    await git(path, ["fsck", "--strict"]);
-  }));
