@@ -18,8 +18,10 @@ import type {
   TransactionDocument,
   TransactionState,
   TreeDocument,
+  UndoBody,
 } from "./documents.ts";
 import { Exchange } from "./exchange.ts";
+import { query, repositoryPath, transactionPath } from "./paths.ts";
 
 export {
   ConnectionLost,
@@ -174,6 +176,25 @@ export class LayerdClient {
     return await this.#act(id, "rollback", undefined);
   }
 
+  /**
+   * Restores, in a new committed transaction, what a committed one changed; problem
+   * `write_conflict` where any of it has changed since, and then nothing is undone.
+   */
+  async undo(
+    id: string,
+    body: UndoBody = {},
+    options: { readonly idempotencyKey?: string } = {},
+  ): Promise<TransactionDocument> {
+    const headers = options.idempotencyKey === undefined
+      ? {}
+      : { "idempotency-key": options.idempotencyKey };
+    return (await this.#post<{ transaction: TransactionDocument }>(
+      `${transactionPath(id)}/undo`,
+      body,
+      headers,
+    )).transaction;
+  }
+
   async heartbeat(
     id: string,
     options: { readonly lease_ms?: number } = {},
@@ -290,22 +311,4 @@ export class LayerdClient {
   #post<T>(path: string, body: unknown, headers: Record<string, string> = {}): Promise<T> {
     return this.#exchange.json<T>({ method: "POST", path, json: body, headers });
   }
-}
-
-function repositoryPath(name: string): string {
-  return `/v1/repositories/${encodeURIComponent(name)}`;
-}
-
-function transactionPath(id: string): string {
-  return `/v1/transactions/${encodeURIComponent(id)}`;
-}
-
-/** `?a=1&b=2` of the values that are given, or nothing. */
-function query(values: Readonly<Record<string, string | number | boolean | undefined>>): string {
-  const search = new URLSearchParams();
-  for (const [name, value] of Object.entries(values)) {
-    if (value !== undefined) search.set(name, String(value));
-  }
-  const text = search.toString();
-  return text === "" ? "" : `?${text}`;
 }

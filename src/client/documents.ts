@@ -129,6 +129,13 @@ export interface BeginBody {
   readonly commit?: boolean;
 }
 
+/** What `undo` takes. */
+export interface UndoBody {
+  readonly message?: string;
+  readonly author?: { readonly name: string; readonly email: string };
+  readonly lock_timeout_ms?: number;
+}
+
 interface OnLayer {
   readonly repository: string;
   readonly layer: string;

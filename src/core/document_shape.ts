@@ -66,6 +66,8 @@ export function refConflictAt(value: unknown, path: string): RefConflict {
     layer: nullableText("layer"),
     expected: nullableText("expected"),
     actual: nullableText("actual"),
+    ...fields["path"] === undefined ? {} : { path: textAt(fields["path"], at(path, "path")) },
+    ...fields["key"] === undefined ? {} : { key: textAt(fields["key"], at(path, "key")) },
   };
 }
 

@@ -59,7 +59,10 @@ export type ErrorCode = keyof typeof CODES;
 /** All problem codes, for schemas and tables. */
 export const ERROR_CODES: readonly ErrorCode[] = Object.keys(CODES) as ErrorCode[];
 
-/** One ref that was not where the transaction expected it. */
+/**
+ * One ref that was not where the transaction expected it; with `path` one file of it, whose
+ * values are then blob ids, and with `key` one key of that file.
+ */
 export interface RefConflict {
   readonly repository: string;
   readonly ref: string;
@@ -67,6 +70,9 @@ export interface RefConflict {
   readonly layer: string | null;
   readonly expected: string | null;
   readonly actual: string | null;
+  readonly path?: string;
+  /** Of a structured file, in the form that `explain` prints. */
+  readonly key?: string;
 }
 
 /** Who holds a lock that a request ran into. */

@@ -14,6 +14,7 @@ import {
   stageBody,
   transactionQuery,
   transactionsQuery,
+  undoBody,
 } from "../protocol/transactions.ts";
 import type { BeginRequest } from "../transactions/manager.ts";
 import { readJsonBody, uploadStream } from "./body.ts";
@@ -32,6 +33,7 @@ import { idempotencyKeyOf } from "./idempotency.ts";
 
 /** The scope of a begin's idempotency key. */
 const BEGIN_ROUTE = "POST /v1/transactions";
+const UNDO_ROUTE = "POST /v1/transactions/{id}/undo";
 
 type StatusOfTransaction = 200 | 201 | 202;
 
@@ -163,6 +165,20 @@ function actions(parts: AppParts): Omit<
       const id = transactionIdOf(c);
       await bodyOf(c, parts, emptyBody);
       return answerJson(c, { transaction: await parts.manager.rollback(id) });
+    },
+
+    undoTransaction: async (c) => {
+      const id = transactionIdOf(c);
+      const json = await readJsonBody(c.req.raw, parts.clock);
+      const { message, author, lock_timeout_ms } = decode(undoBody, json);
+      // The undone transaction is part of what a key was used for.
+      const idempotency = await idempotencyKeyOf(c.req.raw.headers, UNDO_ROUTE, { id, json });
+      const request = { message, author, lockTimeoutMs: lock_timeout_ms, idempotency };
+      const transaction = await whileConnected(
+        c.req.raw,
+        (signal) => parts.manager.undo(id, request, signal),
+      );
+      return answerJson(c, { transaction }, statusOfCommit(transaction));
     },
 
     renewLease: async (c) => {

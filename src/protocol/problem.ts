@@ -46,6 +46,12 @@ export const refConflict = z.object({
   layer: z.string().nullable(),
   expected: z.string().nullable(),
   actual: z.string().nullable(),
+  path: z.exactOptional(
+    z.string().meta({
+      description: "One file; expected and actual are then blob ids",
+    }),
+  ),
+  key: z.exactOptional(z.string().meta({ description: "One key of a structured file" })),
 });
 
 const reasonOfParticipant = z.object({ name: z.string(), reason: z.string() });

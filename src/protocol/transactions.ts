@@ -88,6 +88,13 @@ export const heartbeatBody = z.strictObject({ lease_ms: z.exactOptional(leaseMs)
 export const savepointBody = z.strictObject({ name: savepointName })
   .meta({ id: "SetSavepoint" });
 
+/** `POST /v1/transactions/{id}/undo` */
+export const undoBody = z.strictObject({
+  message: message.nullable().default(null),
+  author: author.nullable().default(null),
+  lock_timeout_ms: milliseconds(0, LOCK_TIMEOUT_MS_MAX).default(LOCK_TIMEOUT_MS_DEFAULT),
+}).meta({ id: "UndoTransaction" });
+
 /** Calls whose body has nothing to say. */
 export const emptyBody = z.strictObject({}).meta({ id: "Nothing" });
 

@@ -43,6 +43,11 @@ export interface BeginParts {
   readonly staging: StageSteps;
 }
 
+/** Stages something in a transaction that has its first locks. */
+export type StageWork = (transaction: OpenTransaction) => Promise<void>;
+
+const nothing: StageWork = () => Promise.resolve();
+
 export class BeginTransaction {
   readonly #parts: BeginParts;
 
@@ -50,15 +55,22 @@ export class BeginTransaction {
     this.#parts = parts;
   }
 
-  /** Answers a repeated key with its transaction, any other request with a new one. */
-  async begin(request: BeginRequest, signal: AbortSignal | null): Promise<TransactionDocument> {
+  /**
+   * Answers a repeated key with its transaction, any other request with a new one. `stage`
+   * stages what the request itself cannot say (an undo), beside its operations.
+   */
+  async begin(
+    request: BeginRequest,
+    signal: AbortSignal | null,
+    stage: StageWork = nothing,
+  ): Promise<TransactionDocument> {
     const { keys, open } = this.#parts;
     const key = request.idempotency;
-    if (key === null) return await this.#run(request, signal);
+    if (key === null) return await this.#run(request, signal, stage);
     const earlier = keys.claim(key);
     if (earlier !== null) return open.document(earlier);
     try {
-      const document = await this.#run(request, signal);
+      const document = await this.#run(request, signal, stage);
       keys.answer(key, parseTransactionId(document.id));
       // A one-shot that is finished has its key in the ledger.
       if (open.get(parseTransactionId(document.id)) === null) keys.free(key);
@@ -69,7 +81,11 @@ export class BeginTransaction {
     }
   }
 
-  async #run(request: BeginRequest, signal: AbortSignal | null): Promise<TransactionDocument> {
+  async #run(
+    request: BeginRequest,
+    signal: AbortSignal | null,
+    stage: StageWork,
+  ): Promise<TransactionDocument> {
     const { open, calls } = this.#parts;
     const locks = this.#resolve(request);
     const transaction = await this.#admit(request);
@@ -77,7 +93,9 @@ export class BeginTransaction {
     open.add(transaction);
     calls.hold(transaction);
     try {
-      return await transaction.inTurn(() => this.#start(transaction, request, locks, signal));
+      return await transaction.inTurn(() =>
+        this.#start(transaction, request, locks, signal, stage)
+      );
     } finally {
       calls.letGo(transaction);
     }
@@ -88,6 +106,7 @@ export class BeginTransaction {
     request: BeginRequest,
     locks: readonly HeldLock[],
     signal: AbortSignal | null,
+    stage: StageWork,
   ): Promise<TransactionDocument> {
     const { access, calls, keys, open, staging, steps } = this.#parts;
     try {
@@ -98,6 +117,7 @@ export class BeginTransaction {
       if (request.operations.length > 0) {
         await staging.stage(transaction, request.operations, signal);
       }
+      await stage(transaction);
       if (!request.commit) return calls.renewed(transaction);
       const key = request.idempotency;
       return await steps.commit(transaction, key && keys.entry(key, transaction.id));

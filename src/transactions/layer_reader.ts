@@ -22,7 +22,7 @@ import type { RepositoryCatalog } from "./catalog.ts";
 import { transactionOf } from "./commit_message.ts";
 import { LayerChange, type VisibleFile } from "./layer_change.ts";
 import type { FileDocument, LayerDocument, LayerReader, ReadPoint } from "./manager.ts";
-import { fileNotFound, layerNotFound } from "./staging.ts";
+import { fileNotFound, layerNotFound } from "./staging_checks.ts";
 
 /** Object headers that one listing asks for at a time. */
 const HEADERS_AT_ONCE = 64;

@@ -47,6 +47,14 @@ export interface BeginRequest {
   readonly idempotency: IdempotencyKey | null;
 }
 
+/** Who undoes, and in which words; the rest is as a begin's. */
+export interface UndoRequest {
+  readonly message: string | null;
+  readonly author: Identity | null;
+  readonly lockTimeoutMs: number;
+  readonly idempotency: IdempotencyKey | null;
+}
+
 export interface DiffEntry {
   readonly repository: string;
   readonly layer: string;
@@ -105,6 +113,15 @@ export interface TransactionManager {
   /** State `committing` in the answer means: decided, publication lags (202). */
   commit(id: TransactionId): Promise<TransactionDocument>;
   rollback(id: TransactionId): Promise<TransactionDocument>;
+  /**
+   * A new committed transaction that restores what a committed one changed; `write_conflict`
+   * where any of it has changed since, and then nothing is undone.
+   */
+  undo(
+    id: TransactionId,
+    request: UndoRequest,
+    signal?: AbortSignal,
+  ): Promise<TransactionDocument>;
   heartbeat(id: TransactionId, leaseMs: number | null): Promise<TransactionDocument>;
   savepoint(id: TransactionId, name: SavepointName): Promise<TransactionDocument>;
   rollbackTo(id: TransactionId, name: SavepointName): Promise<TransactionDocument>;

@@ -9,6 +9,7 @@ import { LayerdError } from "../core/errors.ts";
 import type { ObjectId, RefName } from "../core/ids.ts";
 import { OPERATIONS_PER_TRANSACTION_MAX } from "../core/limits.ts";
 import type { Operation } from "../core/operations.ts";
+import type { RefResult } from "../core/transaction_document.ts";
 import type { Repository } from "../git/repository.ts";
 import type { Clock } from "../system/clock.ts";
 import type { RepositoryCatalog } from "./catalog.ts";
@@ -17,7 +18,9 @@ import type { LayerAccess } from "./layer_access.ts";
 import { LayerChange } from "./layer_change.ts";
 import type { OpenTransaction } from "./open_transaction.ts";
 import { repositoryError } from "./repository_errors.ts";
-import { applyOperation, type StagingContext } from "./staging.ts";
+import { applyOperation } from "./staging.ts";
+import type { StagingContext } from "./staging_checks.ts";
+import { stageUndo } from "./undo.ts";
 
 /** A long list lets other clients in after this long. */
 const WORK_MS_MAX = 10;
@@ -43,23 +46,42 @@ export class StageSteps {
     signal: AbortSignal | null,
   ): Promise<void> {
     const { clock } = this.#parts;
-    const { changes } = transaction;
-    refuseTooMany(changes.operations + operations.length);
-    const mark = changes.mark();
-    const context = this.#context(transaction, signal);
+    refuseTooMany(transaction.changes.operations + operations.length);
     let since = clock.monotonic();
-    try {
+    await this.#whole(transaction, signal, async (context) => {
       for (const operation of operations) {
         await applyOperation(context, operation);
         if (clock.monotonic() - since < WORK_MS_MAX) continue;
         await clock.sleep(0);
         since = clock.monotonic();
       }
+      return operations.length;
+    });
+  }
+
+  /** Stages what undoes a committed transaction. */
+  async undo(
+    transaction: OpenTransaction,
+    results: readonly RefResult[],
+    signal: AbortSignal | null,
+  ): Promise<void> {
+    await this.#whole(transaction, signal, (context) => stageUndo(context, results));
+  }
+
+  /** Runs work that stages, and takes all of it back where it fails. */
+  async #whole(
+    transaction: OpenTransaction,
+    signal: AbortSignal | null,
+    work: (context: StagingContext) => Promise<number>,
+  ): Promise<void> {
+    const { changes } = transaction;
+    const mark = changes.mark();
+    try {
+      changes.keep(await work(this.#context(transaction, signal)));
     } catch (error) {
       changes.undoTo(mark);
       throw this.#refusal(transaction, error);
     }
-    changes.keep(operations.length);
   }
 
   /** Opens the view of a layer as the transaction sees it, locked for reading. */

@@ -7,39 +7,23 @@
  * Locks that a refused list took stay (two-phase locking).
  */
 import { LayerdError } from "../core/errors.ts";
-import {
-  LAYER_REF_PREFIX,
-  type LayerName,
-  layerOfRef,
-  layerRef,
-  type ObjectId,
-  quote,
-  type RefName,
-  type RepositoryName,
-} from "../core/ids.ts";
+import { layerOfRef, layerRef, quote, type RefName } from "../core/ids.ts";
 import type { FileContent, FileMode, LayerOrigin, Operation } from "../core/operations.ts";
-import type { LockMode } from "../core/transaction_document.ts";
 import { objectId } from "../git/object_codec.ts";
-import type { RefSnapshot, Repository } from "../git/repository.ts";
+import type { Repository } from "../git/repository.ts";
 import { peel } from "../git/tag_peeling.ts";
-import type { SpooledBlob } from "./blob_spool.ts";
 import type { LayerChange, StagedContent, StagedFile } from "./layer_change.ts";
-import type { StagedChanges } from "./staged_changes.ts";
-
-/** What staging needs of the transaction around it. */
-export interface StagingContext {
-  readonly changes: StagedChanges;
-  /** Throws `repository_not_found`. */
-  repository(name: RepositoryName): Repository;
-  /** Throws `repository_quarantined`. */
-  requireWritable(repository: Repository): void;
-  /** Takes the lock that the isolation asks for, then answers the ref's snapshot value. */
-  touch(repository: Repository, ref: RefName, mode: LockMode): Promise<ObjectId | null>;
-  /** The layers of the optimistic snapshot, or null: then what git sees now counts. */
-  layers(repository: Repository): RefSnapshot | null;
-  /** A blob that was uploaded in this transaction. */
-  upload(oid: ObjectId): SpooledBlob | null;
-}
+import {
+  fileMode,
+  fileNotFound,
+  layerNotFound,
+  refuseNameConflict,
+  requireCommit,
+  requireLayer,
+  requireValue,
+  type StagingContext,
+  unknownObject,
+} from "./staging_checks.ts";
 
 type On<Op extends Operation["op"]> = Extract<Operation, { readonly op: Op }>;
 type LayerOperation = Exclude<Operation, On<"update_ref"> | On<"verify">>;
@@ -202,101 +186,4 @@ async function stagedFile(
   }
   context.changes.in(repository).found.add(oid);
   return { mode, oid, content: { kind: "stored" } };
-}
-
-/** Refuses a ref to be created beside `a` where it is `a/b`, or the reverse. */
-function refuseNameConflict(context: StagingContext, repository: Repository, ref: RefName): void {
-  const other = otherName(context, repository, ref);
-  if (other === null) return;
-  throw new LayerdError(
-    "name_conflict",
-    `${ref} cannot exist beside ${other} in repository ${repository.name}`,
-  );
-}
-
-function otherName(
-  context: StagingContext,
-  repository: Repository,
-  ref: RefName,
-): RefName | null {
-  const { layers } = context.changes.in(repository);
-  for (const change of layers.values()) {
-    const clashes = ref.startsWith(`${change.ref}/`) || change.ref.startsWith(`${ref}/`);
-    if (clashes && change.exists) return change.ref;
-  }
-  const gone = (name: RefName) => layers.get(name)?.exists === false;
-  const snapshot = ref.startsWith(LAYER_REF_PREFIX) ? context.layers(repository) : null;
-  const below = snapshot ?? repository.refs.snapshot(`${ref}/`);
-  for (const [name] of below.entries(`${ref}/`)) {
-    if (!gone(name)) return name;
-  }
-  for (let at = ref.lastIndexOf("/"); at > 0; at = ref.lastIndexOf("/", at - 1)) {
-    // A prefix of a valid ref name that is itself looked up as one, not trusted as one.
-    const prefix = ref.slice(0, at) as RefName;
-    const value = snapshot ? snapshot.get(prefix) : repository.refs.read(prefix);
-    if (value !== null && !gone(prefix)) return prefix;
-  }
-  return null;
-}
-
-function requireLayer(change: LayerChange): void {
-  if (change.exists) return;
-  throw change.layer === null
-    ? new Error(`BUG: ${change.ref} is no layer`)
-    : layerNotFound(change.repository, change.layer);
-}
-
-async function requireCommit(
-  repository: Repository,
-  oid: ObjectId,
-  field: "from" | "new",
-): Promise<void> {
-  const header = await repository.objects.header(oid);
-  if (header === null) throw unknownObject(repository, oid, field);
-  if (header.type === "commit") return;
-  throw new LayerdError("invalid_request", `Object ${oid} is a ${header.type}, not a commit`, {
-    field,
-  });
-}
-
-function unknownObject(repository: Repository, oid: ObjectId, field: string): LayerdError {
-  return new LayerdError(
-    "invalid_request",
-    `Object ${oid} is not in repository ${repository.name}`,
-    { field },
-  );
-}
-
-function requireValue(
-  repository: Repository,
-  ref: RefName,
-  expected: ObjectId | null,
-  actual: ObjectId | null,
-): void {
-  if (expected === actual) return;
-  throw new LayerdError(
-    "write_conflict",
-    `${ref} of repository ${repository.name} is at ${actual ?? "nothing"}, ` +
-      `not at ${expected ?? "nothing"}`,
-    { conflicts: [{ repository: repository.name, ref, layer: layerOfRef(ref), expected, actual }] },
-  );
-}
-
-/** The error of a layer that a transaction or a reader does not see. */
-export function layerNotFound(repository: RepositoryName, layer: LayerName): LayerdError {
-  return new LayerdError(
-    "layer_not_found",
-    `Repository ${repository} has no layer ${quote(layer)}`,
-  );
-}
-
-/** The error of a file that a transaction or a reader does not see. */
-export function fileNotFound(layer: LayerName, path: string): LayerdError {
-  return new LayerdError("file_not_found", `Layer ${layer} has no file ${quote(path)}`);
-}
-
-/** The nearest mode that the contract knows: old git wrote modes such as 100664. */
-function fileMode(mode: string): FileMode {
-  if (mode === "120000" || mode === "100755") return mode;
-  return (parseInt(mode, 8) & 0o111) !== 0 ? "100755" : "100644";
 }

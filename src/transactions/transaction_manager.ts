@@ -30,7 +30,13 @@ import { Leases } from "./leases.ts";
 import type { LocalTransactionManager, TransactionManagerParts } from "./local_manager.ts";
 import { LockWaits } from "./lock_waits.ts";
 import { locksDocument } from "./locks_document.ts";
-import type { BeginRequest, DiffEntry, IdempotencyKey, LocksDocument } from "./manager.ts";
+import type {
+  BeginRequest,
+  DiffEntry,
+  IdempotencyKey,
+  LocksDocument,
+  UndoRequest,
+} from "./manager.ts";
 import { OpenTransactions } from "./open_transactions.ts";
 import type { SettledOutcome } from "./pipeline.ts";
 import { StageSteps } from "./stage_steps.ts";
@@ -38,6 +44,7 @@ import { type AwaitedState, reached, StateWaiters } from "./state_waiters.ts";
 import { TransactionCalls } from "./transaction_calls.ts";
 import { diffCommitted, diffStaged } from "./transaction_diff.ts";
 import { type HealthReport, transactionHealth } from "./transaction_health.ts";
+import { undoingRequest } from "./undo_request.ts";
 
 /** Failed transactions that one count looks at. */
 const FAILED_COUNTED_MAX = 1_000;
@@ -99,10 +106,27 @@ class PipelinedTransactionManager implements LocalTransactionManager {
   }
 
   async begin(request: BeginRequest, signal?: AbortSignal): Promise<TransactionDocument> {
-    if (this.#draining) {
-      throw new LayerdError("draining", "The daemon stops and takes no new transactions");
-    }
+    this.#requireServing();
     return await this.#begin.begin(request, signal ?? null);
+  }
+
+  async undo(
+    id: TransactionId,
+    request: UndoRequest,
+    signal?: AbortSignal,
+  ): Promise<TransactionDocument> {
+    this.#requireServing();
+    const undone = this.#open.document(id);
+    return await this.#begin.begin(
+      undoingRequest(undone, request),
+      signal ?? null,
+      (transaction) => this.#staging.undo(transaction, undone.results, signal ?? null),
+    );
+  }
+
+  #requireServing(): void {
+    if (!this.#draining) return;
+    throw new LayerdError("draining", "The daemon stops and takes no new transactions");
   }
 
   stage(

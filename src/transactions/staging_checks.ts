@@ -1,0 +1,140 @@
+/**
+ * What every operation checks before it changes anything: that a ref may be created, that an
+ * object is there, that a value is the expected one. Throws what the client is told.
+ */
+import { LayerdError } from "../core/errors.ts";
+import {
+  LAYER_REF_PREFIX,
+  type LayerName,
+  layerOfRef,
+  type ObjectId,
+  quote,
+  type RefName,
+  type RepositoryName,
+} from "../core/ids.ts";
+import type { FileMode } from "../core/operations.ts";
+import type { LockMode } from "../core/transaction_document.ts";
+import type { RefSnapshot, Repository } from "../git/repository.ts";
+import type { SpooledBlob } from "./blob_spool.ts";
+import type { LayerChange } from "./layer_change.ts";
+import type { StagedChanges } from "./staged_changes.ts";
+
+/** What staging needs of the transaction around it. */
+export interface StagingContext {
+  readonly changes: StagedChanges;
+  /** Throws `repository_not_found`. */
+  repository(name: RepositoryName): Repository;
+  /** Throws `repository_quarantined`. */
+  requireWritable(repository: Repository): void;
+  /** Takes the lock that the isolation asks for, then answers the ref's snapshot value. */
+  touch(repository: Repository, ref: RefName, mode: LockMode): Promise<ObjectId | null>;
+  /** The layers of the optimistic snapshot, or null: then what git sees now counts. */
+  layers(repository: Repository): RefSnapshot | null;
+  /** A blob that was uploaded in this transaction. */
+  upload(oid: ObjectId): SpooledBlob | null;
+}
+
+/** Refuses a ref to be created beside `a` where it is `a/b`, or the reverse. */
+export function refuseNameConflict(
+  context: StagingContext,
+  repository: Repository,
+  ref: RefName,
+): void {
+  const other = otherName(context, repository, ref);
+  if (other === null) return;
+  throw new LayerdError(
+    "name_conflict",
+    `${ref} cannot exist beside ${other} in repository ${repository.name}`,
+  );
+}
+
+function otherName(
+  context: StagingContext,
+  repository: Repository,
+  ref: RefName,
+): RefName | null {
+  const { layers } = context.changes.in(repository);
+  for (const change of layers.values()) {
+    const clashes = ref.startsWith(`${change.ref}/`) || change.ref.startsWith(`${ref}/`);
+    if (clashes && change.exists) return change.ref;
+  }
+  const gone = (name: RefName) => layers.get(name)?.exists === false;
+  const snapshot = ref.startsWith(LAYER_REF_PREFIX) ? context.layers(repository) : null;
+  const below = snapshot ?? repository.refs.snapshot(`${ref}/`);
+  for (const [name] of below.entries(`${ref}/`)) {
+    if (!gone(name)) return name;
+  }
+  for (let at = ref.lastIndexOf("/"); at > 0; at = ref.lastIndexOf("/", at - 1)) {
+    // A prefix of a valid ref name that is itself looked up as one, not trusted as one.
+    const prefix = ref.slice(0, at) as RefName;
+    const value = snapshot ? snapshot.get(prefix) : repository.refs.read(prefix);
+    if (value !== null && !gone(prefix)) return prefix;
+  }
+  return null;
+}
+
+/** Refuses a layer that the transaction does not see. */
+export function requireLayer(change: LayerChange): void {
+  if (change.exists) return;
+  throw change.layer === null
+    ? new Error(`BUG: ${change.ref} is no layer`)
+    : layerNotFound(change.repository, change.layer);
+}
+
+/** Refuses an id that is no commit of the repository. */
+export async function requireCommit(
+  repository: Repository,
+  oid: ObjectId,
+  field: "from" | "new",
+): Promise<void> {
+  const header = await repository.objects.header(oid);
+  if (header === null) throw unknownObject(repository, oid, field);
+  if (header.type === "commit") return;
+  throw new LayerdError("invalid_request", `Object ${oid} is a ${header.type}, not a commit`, {
+    field,
+  });
+}
+
+/** The error of an id that the repository does not have. */
+export function unknownObject(repository: Repository, oid: ObjectId, field: string): LayerdError {
+  return new LayerdError(
+    "invalid_request",
+    `Object ${oid} is not in repository ${repository.name}`,
+    { field },
+  );
+}
+
+/** Refuses a ref that is not where it is expected. */
+export function requireValue(
+  repository: Repository,
+  ref: RefName,
+  expected: ObjectId | null,
+  actual: ObjectId | null,
+): void {
+  if (expected === actual) return;
+  throw new LayerdError(
+    "write_conflict",
+    `${ref} of repository ${repository.name} is at ${actual ?? "nothing"}, ` +
+      `not at ${expected ?? "nothing"}`,
+    { conflicts: [{ repository: repository.name, ref, layer: layerOfRef(ref), expected, actual }] },
+  );
+}
+
+/** The error of a layer that a transaction or a reader does not see. */
+export function layerNotFound(repository: RepositoryName, layer: LayerName): LayerdError {
+  return new LayerdError(
+    "layer_not_found",
+    `Repository ${repository} has no layer ${quote(layer)}`,
+  );
+}
+
+/** The error of a file that a transaction or a reader does not see. */
+export function fileNotFound(layer: LayerName, path: string): LayerdError {
+  return new LayerdError("file_not_found", `Layer ${layer} has no file ${quote(path)}`);
+}
+
+/** The nearest mode that the contract knows: old git wrote modes such as 100664. */
+export function fileMode(mode: string): FileMode {
+  if (mode === "120000" || mode === "100755") return mode;
+  return (parseInt(mode, 8) & 0o111) !== 0 ? "100755" : "100644";
+}
