@@ -1,9 +1,10 @@
 /**
  * Composition root: the real parts are wired here and nowhere else. The daemon's rooms are
- * loaded by `serve` alone, so that a client command starts without them.
+ * loaded by `serve` and `doctor` alone, so that a client command starts without them.
  */
-import type { CliHost, ServeOptions } from "./src/cli/host.ts";
+import type { CliHost, ExamineOptions, ServeOptions } from "./src/cli/host.ts";
 import { runCli } from "./src/cli/run.ts";
+import type { DoctorReport } from "./src/core/diagnosis.ts";
 import config from "./deno.json" with { type: "json" };
 
 async function serve(options: ServeOptions): Promise<number> {
@@ -13,6 +14,21 @@ async function serve(options: ServeOptions): Promise<number> {
     version: config.version,
     uid: Deno.uid() ?? 0,
     announce: (line) => writeAll(Deno.stdout, new TextEncoder().encode(line)),
+  });
+}
+
+async function examineFiles(options: ExamineOptions): Promise<DoctorReport> {
+  const [{ examine }, { DenoFileSystem }, { DenoClock }, { DenoRandom }] = await Promise.all([
+    import("./src/doctor/doctor.ts"),
+    import("./src/system/deno_file_system.ts"),
+    import("./src/system/deno_clock.ts"),
+    import("./src/system/deno_random.ts"),
+  ]);
+  return await examine({
+    ...options,
+    fileSystem: new DenoFileSystem(),
+    clock: new DenoClock(),
+    random: new DenoRandom(),
   });
 }
 
@@ -32,6 +48,7 @@ function writeAll(
 
 const host: CliHost = {
   serve,
+  examine: examineFiles,
   env: (name) => Deno.env.get(name),
   cwd: Deno.cwd(),
   uid: Deno.uid(),

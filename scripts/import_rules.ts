@@ -30,6 +30,7 @@ export const ROOMS: Readonly<Record<string, Row>> = {
   ledger: { code: ["core", "system"] },
   transactions: { code: ["core", "system", "wal", "git", "ledger"] },
   http: { code: ["core", "system", "protocol", "transactions"], types: ["wal", "ledger"] },
+  doctor: { code: ["core", "system", "wal", "git", "ledger", "transactions"] },
   client: { code: ["core", "protocol"] },
   cli: { code: ["core", "client"] },
   "main.ts": {
@@ -43,6 +44,7 @@ export const ROOMS: Readonly<Record<string, Row>> = {
       "ledger",
       "transactions",
       "http",
+      "doctor",
       "cli",
     ],
   },

@@ -1,4 +1,5 @@
 /** What the command line needs of the process that it runs in; `main.ts` gives the real one. */
+import type { DoctorReport } from "../core/diagnosis.ts";
 
 /** Options of `serve`, complete: paths are absolute, defaults are worked out. */
 export interface ServeOptions {
@@ -9,7 +10,17 @@ export interface ServeOptions {
   readonly allowParticipants: readonly string[];
 }
 
+/** Options of `doctor`, complete. */
+export interface ExamineOptions {
+  readonly stateDirectory: string;
+  /** Absolute path of the one repository to look at, or null for all that the log names. */
+  readonly repository: string | null;
+  readonly mode: "look" | "fix";
+}
+
 export interface CliHost {
+  /** Looks at the files of a state directory and its repositories. */
+  examine(options: ExamineOptions): Promise<DoctorReport>;
   /** Runs the daemon to its end; answers the exit code. */
   serve(options: ServeOptions): Promise<number>;
   env(name: string): string | undefined;

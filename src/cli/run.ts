@@ -4,6 +4,7 @@
  */
 import { Command, CommanderError } from "commander";
 import { addDaemonCommands } from "./daemon_commands.ts";
+import { addDoctorCommand } from "./doctor_command.ts";
 import { EXIT, exitCodeOf } from "./exit_codes.ts";
 import { addFileCommands } from "./file_commands.ts";
 import type { CliHost } from "./host.ts";
@@ -51,5 +52,6 @@ function buildProgram(host: CliHost, exitWith: (code: number) => void): Command 
   addTransactionCommands(program, host);
   addFileCommands(program, host);
   addWatchingCommands(program, host);
+  addDoctorCommand(program, host);
   return program;
 }

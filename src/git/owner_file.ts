@@ -7,7 +7,7 @@ import { LayerdError } from "../core/errors.ts";
 import { type LogId, parseLogId, parseRepositoryId, type RepositoryId } from "../core/ids.ts";
 import { errorCode, type FileHandle, type FileSystem } from "../system/file_system.ts";
 import type { Random } from "../system/random.ts";
-import type { RepositoryLayout } from "./gate.ts";
+import { makeLayerdDirectories, type RepositoryLayout } from "./gate.ts";
 import { type Position, readPosition } from "./position.ts";
 import { shareWithGroup } from "./shared_permissions.ts";
 
@@ -167,6 +167,29 @@ export async function replaceOwner(
   }
   old.handle.close();
   return { handle: next.handle, identity: next.identity };
+}
+
+/** Writes an owner file anew, over a damaged one too: for doctor, which knows what stood in it. */
+export async function rewriteOwner(
+  fs: FileSystem,
+  layout: RepositoryLayout,
+  { logId, repositoryId }: OwnerIdentity,
+  unique: string,
+): Promise<void> {
+  makeLayerdDirectories(fs, layout);
+  const { layerd, shared } = partsOf(layout);
+  const temporary = `${layerd}/tmp/owner-${unique}`;
+  const text = `${OWNER_MAGIC}\nlog ${logId}\nrepository ${repositoryId}\n`;
+  fs.writeNewFile(temporary, new TextEncoder().encode(text));
+  try {
+    shareWithGroup(fs, temporary, shared);
+    await fs.syncFile(temporary);
+    fs.rename(temporary, ownerPath(layout));
+  } catch (error) {
+    fs.unlink(temporary);
+    throw error;
+  }
+  await fs.syncDirectory(layerd);
 }
 
 /** Removes every lock file that is a hard link to the owner file; answers their paths. */

@@ -63,13 +63,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   const state = claimStateDirectory(fileSystem, options.stateDirectory, pid);
   try {
     const log = await openLog({ fileSystem, clock, random, directory: state.log, version });
-    const { ledger: index, replaced } = openSqliteLedger(state.ledger, fileSystem);
-    const ledger = new LedgerWriter(index);
-    if (replaced !== null) {
-      logger.warn("Ledger was damaged, moved to {replaced} and is rebuilt from the log", {
-        replaced,
-      });
-    }
+    const ledger = openLedger(fileSystem, state.ledger, log);
     const events = new RingEventBus({ clock, incarnation: log.incarnation });
     const open = openerFor(options, log);
     const catalog: LoggedRepositoryCatalog = new LoggedRepositoryCatalog({
@@ -149,6 +143,20 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     state.release();
     throw error;
   }
+}
+
+/** Says so where history is lost with a ledger: recovery writes again what the log still holds. */
+function openLedger(fileSystem: FileSystem, path: string, log: WriteAheadLog): LedgerWriter {
+  const isMissing = fileSystem.lstatIfAny(path) === null && log.status().checkpointLsn > 0;
+  const { ledger, replaced } = openSqliteLedger(path, fileSystem);
+  if (isMissing || replaced !== null) {
+    logger.warn(
+      "Ledger {path} {what}; it is rebuilt from the log, and transactions from before the last " +
+        "checkpoint are in no list (`layerd doctor --fix` reads them back from the layers)",
+      { path, what: replaced === null ? "was missing" : `was damaged, moved to ${replaced}` },
+    );
+  }
+  return new LedgerWriter(ledger);
 }
 
 function openerFor(options: EngineOptions, log: WriteAheadLog) {

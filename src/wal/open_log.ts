@@ -105,9 +105,8 @@ function refuseDamage({ verdict }: LogScan): void {
     throw new LayerdError(
       "io_error",
       `Log segment ${path} is damaged at offset ${offset}: ${verdict.reason}. Nothing was ` +
-        "changed; restore the state directory from a copy, or put it aside, start with an empty " +
-        'one and register the repositories again with "adopt": true (what the damaged log had ' +
-        "not yet published is then lost)",
+        "changed; `layerd doctor` says what is lost and what to do, `layerd doctor --fix` " +
+        "mends it where no record that is still needed is lost",
       { reason: verdict.reason },
     );
   }

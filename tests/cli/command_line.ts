@@ -30,6 +30,7 @@ export async function runCommand(
       served = options;
       return Promise.resolve(0);
     },
+    examine: () => Promise.resolve({ status: "ok", findings: [] }),
     env: (name) => setting.env?.[name],
     cwd: setting.cwd ?? "/home/ann/project",
     uid: 1000,

@@ -39,7 +39,7 @@ Deno.test("openLog() refuses a flipped bit in a record that was durable, and nam
   const message = await refusal(fixture);
   assertStringIncludes(message, fixture.path(1));
   assertStringIncludes(message, "at offset");
-  assertStringIncludes(message, "restore the state directory");
+  assertStringIncludes(message, "layerd doctor");
   const saved = Array.from(listFrames(fixture.fileSystem, fixture.scan()), (f) => f.lsn);
   assertEquals(saved, [1, 2, 3, 5, 6, 7, 8, 9], "everything but the damaged record");
 });
