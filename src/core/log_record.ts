@@ -54,6 +54,12 @@ export interface IdempotencyEntry {
   readonly createdAt: string;
 }
 
+/** Objects that a promise relies on and did not write, in one repository. */
+export interface ReliedObjects {
+  readonly repositoryId: RepositoryId;
+  readonly objects: readonly ObjectId[];
+}
+
 export type LogRecord =
   | {
     readonly kind: "incarnation";
@@ -81,6 +87,8 @@ export type LogRecord =
     readonly transaction: TransactionDocument;
     readonly parts: readonly RepositoryPart[];
     readonly idempotency: IdempotencyEntry | null;
+    /** Kept by refs of ours while the promise stands, and looked for again at its commit. */
+    readonly reliesOn: readonly ReliedObjects[];
   }
   | { readonly kind: "rolled_back"; readonly transaction: TransactionDocument }
   | {

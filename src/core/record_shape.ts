@@ -24,7 +24,13 @@ import {
   parsedAt,
   textAt,
 } from "./json_shape.ts";
-import type { IdempotencyEntry, LogRecord, RepositoryPart, WrittenObjects } from "./log_record.ts";
+import type {
+  IdempotencyEntry,
+  LogRecord,
+  ReliedObjects,
+  RepositoryPart,
+  WrittenObjects,
+} from "./log_record.ts";
 import type { RefCheck, RefEdit } from "./ref_edit.ts";
 
 /** Gives the next bytes of the record's binary part, so many of them. */
@@ -39,7 +45,6 @@ export function recordOf(head: unknown, take: TakeBytes): LogRecord {
     parsedAt(fields["transactionId"], "transactionId", parseTransactionId);
   const repositoryId = () => parsedAt(fields["repositoryId"], "repositoryId", parseRepositoryId);
   const repository = () => parsedAt(fields["repository"], "repository", parseRepositoryName);
-  const transaction = () => documentAt(fields["transaction"], "transaction");
   const kind = text("kind");
   switch (kind) {
     case "incarnation":
@@ -61,15 +66,15 @@ export function recordOf(head: unknown, take: TakeBytes): LogRecord {
     case "repository_removed":
       return { kind, repositoryId: repositoryId() };
     case "commit":
+      return { kind, ...decidedAt(fields, take) };
     case "prepared":
       return {
         kind,
-        transaction: transaction(),
-        parts: listAt(fields["parts"], "parts", (part, path) => partAt(part, path, take)),
-        idempotency: nullableAt(fields["idempotency"], "idempotency", idempotencyAt),
+        ...decidedAt(fields, take),
+        reliesOn: listAt(fields["reliesOn"], "reliesOn", reliedAt),
       };
     case "rolled_back":
-      return { kind, transaction: transaction() };
+      return { kind, transaction: documentAt(fields["transaction"], "transaction") };
     case "applied":
       return { kind, transactionId: transactionId(), repositoryId: repositoryId() };
     case "failed":
@@ -93,6 +98,23 @@ export function recordOf(head: unknown, take: TakeBytes): LogRecord {
     default:
       throw new Error(`Log record has the unknown kind ${JSON.stringify(kind)}`);
   }
+}
+
+/** What the records of a decision and of a promise have in common. */
+function decidedAt(fields: Record<string, unknown>, take: TakeBytes) {
+  return {
+    transaction: documentAt(fields["transaction"], "transaction"),
+    parts: listAt(fields["parts"], "parts", (part, path) => partAt(part, path, take)),
+    idempotency: nullableAt(fields["idempotency"], "idempotency", idempotencyAt),
+  };
+}
+
+function reliedAt(value: unknown, path: string): ReliedObjects {
+  const fields = fieldsAt(value, path);
+  return {
+    repositoryId: parsedAt(fields["repositoryId"], at(path, "repositoryId"), parseRepositoryId),
+    objects: listAt(fields["objects"], at(path, "objects"), objectIdAt),
+  };
 }
 
 function partAt(value: unknown, path: string, take: TakeBytes): RepositoryPart {

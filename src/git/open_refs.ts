@@ -1,6 +1,6 @@
 /** Puts the parts of this room together: the refs of one repository that this daemon owns. */
 import { invariant } from "../core/errors.ts";
-import type { RefName } from "../core/ids.ts";
+import type { ObjectId, RefName } from "../core/ids.ts";
 import type { RefEdit } from "../core/ref_edit.ts";
 import type { Clock } from "../system/clock.ts";
 import type { FileSystem } from "../system/file_system.ts";
@@ -12,6 +12,7 @@ import { PackedRefsFile, type PackedState } from "./packed_refs_file.ts";
 import { type PublicationParts, stagePublication } from "./publication.ts";
 import { RefFiles } from "./ref_files.ts";
 import { RefLocks } from "./ref_locks.ts";
+import { PromiseRefs } from "./promise_refs.ts";
 import { pinRefs } from "./ref_pins.ts";
 import { FilesRefReader } from "./ref_reader.ts";
 import { type LayerWatch, LayerWatcher } from "./ref_watch.ts";
@@ -88,6 +89,7 @@ export function openRefs(options: OpenRefsOptions): OpenRefs {
 
 class FilesRefPublisher implements RefPublisher {
   readonly #parts: PublicationParts;
+  readonly #promises: PromiseRefs;
   /** packed-refs as read or renamed under the packed-refs.lock that is held now. */
   #base: PackedState | null = null;
 
@@ -99,6 +101,22 @@ class FilesRefPublisher implements RefPublisher {
         parts.published(edits, before, after);
       },
     };
+    this.#promises = new PromiseRefs({
+      loose: parts.loose,
+      locks: parts.locks,
+      packed: () => (this.#base ?? this.#readBase()).packed,
+      glance: () => parts.file.current().packed,
+      publish: async (edits) => {
+        const staged = await stagePublication(
+          this.#parts,
+          this.#base ?? this.#readBase(),
+          edits,
+          null,
+        );
+        staged.publish();
+        await staged.settle();
+      },
+    });
   }
 
   lockRefs(refs: readonly RefName[], holder: string): LockOutcome {
@@ -134,6 +152,37 @@ class FilesRefPublisher implements RefPublisher {
 
   pin(refs: readonly RefName[]): Promise<void> {
     return pinRefs(this.#parts, this.#readBase().packed, refs);
+  }
+
+  keepObjects(promise: string, oids: readonly ObjectId[]): Promise<void> {
+    return this.#promises.keep(promise, oids);
+  }
+
+  endPromise(promise: string): void {
+    this.#promises.end(promise);
+  }
+
+  findPromises(): readonly string[] {
+    return this.#promises.find();
+  }
+
+  async tidy(): Promise<void> {
+    const { locks } = this.#parts;
+    if (this.#promises.ended.length > 0) {
+      const held = locks.holdsPackedRefs;
+      if (!held && this.lockPackedRefs().kind !== "locked") return;
+      try {
+        await this.#promises.drop();
+      } finally {
+        if (!held) this.unlockPackedRefs();
+      }
+    }
+    locks.unlockStuck();
+  }
+
+  leftovers(): readonly string[] {
+    const promises = this.#promises.ended.map((id) => `refs/layerd/${id}`);
+    return [...promises, ...this.#parts.locks.stuck];
   }
 
   adoptLocks(): { readonly refs: readonly RefName[]; readonly packedRefs: boolean } {

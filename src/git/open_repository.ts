@@ -152,6 +152,7 @@ class OpenedRepository implements Repository {
       objects: this.#objects,
       trees: this.trees,
       refs: this.refs,
+      publisher: this.publisher,
     });
   }
 

@@ -72,13 +72,13 @@ interface Aside {
 
 /**
  * `base` is packed-refs as it was read under the lock. Refs that come more than once in
- * `edits` get their last value.
+ * `edits` get their last value. Without a note no reflog is written.
  */
 export async function stagePublication(
   parts: PublicationParts,
   base: PackedState,
   edits: readonly RefEdit[],
-  note: ReflogNote,
+  note: ReflogNote | null,
 ): Promise<StagedPublication> {
   if (edits.length === 0) return NOTHING;
   const refs = [...new Set(edits.map((edit) => edit.ref))];
@@ -101,7 +101,7 @@ class FilesPublication implements StagedPublication {
   readonly #parts: PublicationParts;
   readonly #refs: readonly RefName[];
   readonly #edits: readonly RefEdit[];
-  readonly #note: ReflogNote;
+  readonly #note: ReflogNote | null;
   readonly #aside: Aside;
   #state: "staged" | "published" | "discarded" = "staged";
 
@@ -109,7 +109,7 @@ class FilesPublication implements StagedPublication {
     parts: PublicationParts,
     refs: readonly RefName[],
     edits: readonly RefEdit[],
-    note: ReflogNote,
+    note: ReflogNote | null,
     aside: Aside,
   ) {
     this.#parts = parts;
@@ -139,7 +139,7 @@ class FilesPublication implements StagedPublication {
   async settle(): Promise<void> {
     invariant(this.#state === "published", `a publication that is ${this.#state} is settled`);
     await this.#parts.fileSystem.syncDirectory(this.#parts.commonDir);
-    this.#parts.reflog.record(this.#edits, this.#note);
+    if (this.#note !== null) this.#parts.reflog.record(this.#edits, this.#note);
   }
 
   discard(): void {

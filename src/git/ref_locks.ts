@@ -7,7 +7,7 @@
  *     two writers defeat each other.
  * K3. In a live daemon the registry says which transaction holds a lock. A lock whose
  *     holder is null is ours and nobody's: recovery adopted it, or it could not be removed.
- *     The next transaction that wants it takes it over.
+ *     The next transaction that wants it takes it over, and unlockStuck() tries again.
  * K4. Every unlink looks at the inode first: people and tools remove lock files by hand,
  *     and then the name may be another program's.
  * K5. Only directories below `refs/` are made, and only empty ones removed (loose_refs.ts).
@@ -35,6 +35,12 @@ interface HeldLock {
   readonly sinceMs: number;
 }
 
+/** What a call that may be taken back found at a ref. */
+interface Before {
+  readonly held: HeldLock | undefined;
+  readonly stuck: boolean;
+}
+
 interface Parts {
   readonly fileSystem: FileSystem;
   readonly clock: Clock;
@@ -47,6 +53,8 @@ interface Parts {
 export class RefLocks {
   readonly #parts: Parts;
   readonly #refs = new Map<RefName, HeldLock>();
+  /** K3: locks that could not be removed when their transaction let go of them. */
+  readonly #stuck = new Set<RefName>();
   readonly #packedPath: string;
   /** `adopted`: the link stands, and nobody holds it. */
   #packed: "free" | "adopted" | "held" = "free";
@@ -58,16 +66,16 @@ export class RefLocks {
 
   lockRefs(refs: readonly RefName[], holder: string): LockOutcome {
     this.#requireOwner();
-    const before = new Map<RefName, HeldLock | undefined>();
+    const before = new Map<RefName, Before>();
     try {
       for (const ref of [...new Set(refs)].sort(compareRefNames)) {
-        const held = this.#refs.get(ref);
+        const was = { held: this.#refs.get(ref), stuck: this.#stuck.has(ref) };
         const refusal = this.#lockRef(ref, holder);
         if (refusal !== null) {
           this.#restore(before);
           return refusal;
         }
-        before.set(ref, held);
+        before.set(ref, was);
       }
       return { kind: "locked" };
     } catch (error) {
@@ -81,8 +89,13 @@ export class RefLocks {
     const emptied = new Map<string, RefName>();
     for (const ref of refs) {
       if (!this.#refs.has(ref)) continue;
-      if (this.#remove(this.#lockPath(ref))) this.#refs.delete(ref);
-      else this.#refs.set(ref, { holder: null, sinceMs: this.#parts.clock.monotonic() });
+      if (this.#remove(this.#lockPath(ref))) {
+        this.#refs.delete(ref);
+        this.#stuck.delete(ref);
+      } else {
+        this.#refs.set(ref, { holder: null, sinceMs: this.#parts.clock.monotonic() });
+        this.#stuck.add(ref);
+      }
       emptied.set(ref.slice(0, ref.lastIndexOf("/")), ref);
     }
     for (const ref of emptied.values()) this.#parts.loose.pruneParents(ref);
@@ -112,6 +125,18 @@ export class RefLocks {
   unlockPackedRefs(): void {
     if (this.#packed === "free") return;
     this.#packed = this.#remove(this.#packedPath) ? "free" : "adopted";
+  }
+
+  /** Lock files that stand although nobody holds them. */
+  get stuck(): readonly string[] {
+    const packed = this.#packed === "adopted" ? [this.#packedPath] : [];
+    return [...packed, ...[...this.#stuck].map((ref) => this.#lockPath(ref))];
+  }
+
+  /** Tries again to remove what is stuck. */
+  unlockStuck(): void {
+    if (this.#packed === "adopted") this.unlockPackedRefs();
+    this.unlockRefs([...this.#stuck]);
   }
 
   get holdsPackedRefs(): boolean {
@@ -172,11 +197,14 @@ export class RefLocks {
     const mine: HeldLock = { holder, sinceMs: this.#parts.clock.monotonic() };
     if (held !== undefined && this.isOurs(path)) {
       this.#refs.set(ref, { ...mine, sinceMs: held.sinceMs });
+      this.#stuck.delete(ref);
       return null;
     }
     const refusal = this.#linkRef(ref, path);
-    if (refusal === null) this.#refs.set(ref, mine);
-    return refusal;
+    if (refusal !== null) return refusal;
+    this.#refs.set(ref, mine);
+    this.#stuck.delete(ref);
+    return null;
   }
 
   #linkRef(ref: RefName, path: string): Refusal | null {
@@ -225,9 +253,13 @@ export class RefLocks {
   }
 
   /** Gives back what a failed call took; what it took over is nobody's again. */
-  #restore(before: ReadonlyMap<RefName, HeldLock | undefined>): void {
-    this.unlockRefs([...before].filter(([, held]) => held === undefined).map(([ref]) => ref));
-    for (const [ref, held] of before) if (held !== undefined) this.#refs.set(ref, held);
+  #restore(before: ReadonlyMap<RefName, Before>): void {
+    this.unlockRefs([...before].filter(([, { held }]) => held === undefined).map(([ref]) => ref));
+    for (const [ref, { held, stuck }] of before) {
+      if (held === undefined) continue;
+      this.#refs.set(ref, held);
+      if (stuck) this.#stuck.add(ref);
+    }
   }
 
   /** Removes a lock of ours; false where it had to stay. */

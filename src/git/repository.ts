@@ -156,6 +156,23 @@ export interface RefPublisher {
    * An absent ref cannot be pinned; its lock link is made durable.
    */
   pin(refs: readonly RefName[]): Promise<void>;
+  /**
+   * Keeps objects that a promise relies on from native gc, by refs of ours, until endPromise();
+   * durable when resolved. Requires packed-refs.lock.
+   */
+  keepObjects(promise: string, oids: readonly ObjectId[]): Promise<void>;
+  /** The promise is over: the next tidy() removes its refs. */
+  endPromise(promise: string): void;
+  /** Recovery: promises that have refs here. Requires packed-refs.lock. */
+  findPromises(): readonly string[];
+  /**
+   * Removes what is over and stands still: refs of ended promises, and locks of ours that could
+   * not be unlinked before. Takes packed-refs.lock where it is not held. What cannot be removed
+   * now stays in leftovers().
+   */
+  tidy(): Promise<void>;
+  /** Files and refs of ours that wait for tidy(). */
+  leftovers(): readonly string[];
   /** Recovery: every lock link of ours that stands in the repository now. Registers them under `holder` null. */
   adoptLocks(): { readonly refs: readonly RefName[]; readonly packedRefs: boolean };
   /** Recovery: removes temporary files of ours that no process uses any more. */

@@ -15,7 +15,13 @@ import type { RepositoryLayout } from "./gate.ts";
 import { LooseRefs } from "./loose_refs.ts";
 import type { OwnerFile } from "./owner.ts";
 import { OWNER_MAGIC } from "./owner_file.ts";
-import type { ObjectStore, RefReader, RepositoryFinding, TreeReader } from "./repository.ts";
+import type {
+  ObjectStore,
+  RefPublisher,
+  RefReader,
+  RepositoryFinding,
+  TreeReader,
+} from "./repository.ts";
 
 const CHECKED_PREFIXES = ["refs/layers/", "refs/heads/"];
 
@@ -27,6 +33,7 @@ export interface FindingParts {
   readonly objects: ObjectStore;
   readonly trees: TreeReader;
   readonly refs: RefReader;
+  readonly publisher: Pick<RefPublisher, "leftovers">;
 }
 
 function finding(
@@ -40,7 +47,12 @@ function finding(
 
 /** All findings; none of them stops the look at the others. */
 export async function lookForDamage(parts: FindingParts): Promise<RepositoryFinding[]> {
-  const findings = [...damagedRefs(parts), ...foreignLocks(parts), ...leftovers(parts)];
+  const findings = [
+    ...damagedRefs(parts),
+    ...foreignLocks(parts),
+    ...ownLeftovers(parts),
+    ...leftovers(parts),
+  ];
   for (const directory of [parts.layout.objectsDir, ...parts.layout.alternates]) {
     if (parts.fileSystem.lstatIfAny(directory) === null) {
       const text = `Object directory ${directory} is missing`;
@@ -106,6 +118,14 @@ function isCopiedLock(fileSystem: FileSystem, path: string, info: FileInfo): boo
   } finally {
     handle.close();
   }
+}
+
+function ownLeftovers({ publisher }: FindingParts): RepositoryFinding[] {
+  return publisher.leftovers().map((name) => {
+    const text = `${name} is left of a transaction that has ended and could not be removed; ` +
+      `layerd tries again`;
+    return finding("suspicious", "own_leftover", text, null);
+  });
 }
 
 function leftovers({ fileSystem, clock, layout }: FindingParts): RepositoryFinding[] {

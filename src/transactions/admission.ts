@@ -16,6 +16,7 @@ import { readCommit } from "../git/history.ts";
 import type { ObjectStore, Repository } from "../git/repository.ts";
 import { type AdmissionParts, type GroupMember, refsOf, type Verdict } from "./group_member.ts";
 import { Lane } from "./lane.ts";
+import type { CommitRequest } from "./pipeline.ts";
 import { lockRefusal, repositoryError } from "./repository_errors.ts";
 
 const logger = getLogger(["layerd", "transactions"]);
@@ -118,7 +119,9 @@ export class Admission {
     const { parts, transactionId } = member.request;
     const conflicts = parts.flatMap((part) => this.#lane(part).conflicts(part));
     if (conflicts.length > 0) {
-      if (member.prepared) return { kind: "contradicted", conflicts };
+      if (member.prepared) {
+        return { kind: "contradicted", reason: "A prepared ref was moved", conflicts };
+      }
       const names = conflicts.map((conflict) => conflict.ref).join(", ");
       return refused(
         new LayerdError(
@@ -132,7 +135,7 @@ export class Admission {
       const error = this.#lane(part).refusal(part) ?? await this.#missingObject(member, part);
       if (error === null) continue;
       if (!member.prepared) return refused(error);
-      return { kind: "contradicted", conflicts: [] };
+      return { kind: "contradicted", reason: error.message, conflicts: [] };
     }
     return null;
   }
@@ -145,14 +148,7 @@ export class Admission {
     const { objects } = this.#lane(part).repository;
     // While a promise stood, gc may have taken what nothing reached: ours comes back.
     if (prepared) await objects.restoreMissing(part.objects);
-    for (const oid of request.reliesOn.get(part.repositoryId) ?? []) {
-      if (await isWhole(objects, oid)) continue;
-      return new LayerdError(
-        "git_error",
-        `Object ${oid} is no longer whole in repository ${part.repository}: git pruned it`,
-      );
-    }
-    return null;
+    return await lostObject(objects, request, part);
   }
 
   /** Gives everything back; whoever has no verdict yet goes into the next group. */
@@ -207,6 +203,22 @@ export class Admission {
     if (lane === undefined) throw new Error(`BUG: no lane for repository ${part.repository}`);
     return lane;
   }
+}
+
+/** What the part relies on and native git has taken, as an error; null where all is there. */
+export async function lostObject(
+  objects: ObjectStore,
+  { reliesOn }: CommitRequest,
+  { repositoryId, repository }: RepositoryPart,
+): Promise<LayerdError | null> {
+  for (const oid of reliesOn.get(repositoryId) ?? []) {
+    if (await isWhole(objects, oid)) continue;
+    return new LayerdError(
+      "git_error",
+      `Object ${oid} is no longer whole in repository ${repository}: git pruned it`,
+    );
+  }
+  return null;
 }
 
 /** Whether an object is there, and with a commit its tree; what that reaches was there with it. */

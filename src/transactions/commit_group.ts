@@ -11,10 +11,12 @@
  *     its ref locks and is reported as stalled.
  * G4. `applied` is forced before the locks of that repository go and before anybody is told.
  */
+import { getLogger } from "@logtape/logtape";
 import { LayerdError } from "../core/errors.ts";
 import type { Lsn, RepositoryId } from "../core/ids.ts";
 import type { LogRecord } from "../core/log_record.ts";
-import { Admission, partIn, refused, repositoriesOf } from "./admission.ts";
+import type { ProblemSummary, TransactionDocument } from "../core/transaction_document.ts";
+import { Admission, lostObject, partIn, refused, repositoriesOf } from "./admission.ts";
 import {
   type AdmissionParts,
   forceStubbornly,
@@ -24,11 +26,16 @@ import {
   type Verdict,
 } from "./group_member.ts";
 import { type Lane, REFLOG_COMMITTER } from "./lane.ts";
+import { tidy } from "./leftovers.ts";
 import { repositoryError } from "./repository_errors.ts";
+
+const logger = getLogger(["layerd", "transactions"]);
 
 export class CommitGroup {
   readonly #parts: AdmissionParts;
   readonly #admission: Admission;
+  /** What members relied on and native git took before their refs reached it. */
+  readonly #lost = new Map<GroupMember, LayerdError>();
 
   constructor(parts: AdmissionParts, members: readonly GroupMember[]) {
     this.#parts = parts;
@@ -120,6 +127,8 @@ export class CommitGroup {
     const stalled = await this.#publish();
     await this.#recordApplied(stalled);
     this.#finish(lsns, stalled);
+    for (const lane of this.#lanes.values()) await tidy(lane.repository);
+    for (const lane of this.#lanes.values()) lane.repository.publisher.unlockPackedRefs();
   }
 
   /** Renames in one go, so that no reader of ours sees one repository without the other. */
@@ -136,14 +145,28 @@ export class CommitGroup {
       if (stalled.has(id)) return;
       try {
         await lane.staged?.settle();
-        for (const part of this.#members.flatMap((member) => partIn(member, id))) {
-          await lane.repository.objects.restoreMissing(part.objects);
+        for (const member of this.#members) {
+          for (const part of partIn(member, id)) {
+            await lane.repository.objects.restoreMissing(part.objects);
+            const lost = await lostObject(lane.repository.objects, member.request, part);
+            if (lost !== null) this.#noteLost(member, lost);
+          }
         }
       } catch (error) {
         stalled.set(id, repositoryError(error, lane.repository.name));
       }
     }));
     return stalled;
+  }
+
+  /** The decision stands: the answer, the log and the repository's health say what is wrong. */
+  #noteLost(member: GroupMember, lost: LayerdError): void {
+    const { transactionId } = member.request;
+    logger.error("Transaction {id} is committed and damaged: {error}", {
+      id: transactionId,
+      error: lost.message,
+    });
+    this.#lost.set(member, lost);
   }
 
   async #recordApplied(stalled: ReadonlyMap<RepositoryId, LayerdError>): Promise<void> {
@@ -164,7 +187,7 @@ export class CommitGroup {
     );
     this.#parts.ledger.record(whole.map(({ member, lsn }) => ({
       lsn,
-      transaction: member.request.transaction,
+      transaction: withProblem(member.request.transaction, this.#problemOf(member)),
       idempotency: member.request.idempotency,
     })));
     for (const { member, lsn } of done) {
@@ -173,7 +196,7 @@ export class CommitGroup {
       const late = repositoriesOf(member).map((id) => stalled.get(id)).find((error) => error);
       this.#admission.verdicts.set(
         member,
-        late === undefined ? { kind: "committed" } : {
+        late === undefined ? { kind: "committed", lost: this.#problemOf(member) } : {
           kind: "stalled",
           lsn,
           applied: applied.map((part) => part.repositoryId),
@@ -181,6 +204,18 @@ export class CommitGroup {
         },
       );
     }
-    for (const lane of this.#lanes.values()) lane.repository.publisher.unlockPackedRefs();
   }
+
+  #problemOf(member: GroupMember): ProblemSummary | null {
+    const lost = this.#lost.get(member);
+    return lost === undefined ? null : { code: lost.code, detail: lost.message };
+  }
+}
+
+/** A committed transaction's document with what went wrong beside it. */
+export function withProblem(
+  transaction: TransactionDocument,
+  problem: ProblemSummary | null,
+): TransactionDocument {
+  return problem === null ? transaction : { ...transaction, problem };
 }

@@ -15,8 +15,9 @@ import type { RefName, RepositoryId, TransactionId } from "../core/ids.ts";
 import { GROUP_TRANSACTIONS_MAX } from "../core/limits.ts";
 import type { TransactionDocument } from "../core/transaction_document.ts";
 import type { Random } from "../system/random.ts";
-import { CommitGroup } from "./commit_group.ts";
+import { CommitGroup, withProblem } from "./commit_group.ts";
 import type { AdmissionParts, CommitParts, GroupMember, Verdict } from "./group_member.ts";
+import { Leftovers } from "./leftovers.ts";
 import type { CommitOutcome, CommitPipeline, CommitRequest, PrepareOutcome } from "./pipeline.ts";
 import { PreparedTransactions } from "./prepared_transactions.ts";
 import { StalledPublications } from "./stalled_publications.ts";
@@ -41,6 +42,7 @@ export class GroupCommitPipeline implements CommitPipeline {
   readonly #parts: PipelineParts & AdmissionParts;
   readonly stalled: StalledPublications;
   readonly prepared: PreparedTransactions;
+  readonly leftovers: Leftovers;
   readonly #turns: (() => Promise<void>)[] = [];
   #queue: Waiting[] = [];
   /** Members that sleep before they come back. */
@@ -56,6 +58,7 @@ export class GroupCommitPipeline implements CommitPipeline {
     this.#parts = { ...parts, promisedNames: (id) => this.#promisedNames(id) };
     const turn = <T>(work: () => Promise<T>) => this.turn(work);
     this.stalled = new StalledPublications(this.#parts, turn);
+    this.leftovers = new Leftovers(this.#parts, turn);
     this.prepared = new PreparedTransactions(
       this.#parts,
       (commit) => this.stalled.noteContradicted(commit),
@@ -130,6 +133,9 @@ export class GroupCommitPipeline implements CommitPipeline {
       await promise;
     }
     this.stalled.stop();
+    this.leftovers.stop();
+    // The last try; what stays is found by the next start.
+    await this.turn(() => this.leftovers.tidyAll());
   }
 
   #enqueue(member: GroupMember): Promise<CommitOutcome> {
@@ -161,6 +167,7 @@ export class GroupCommitPipeline implements CommitPipeline {
       if (turn) await turn();
       else if (this.#queue.length > 0) await this.#nextGroup();
       else return;
+      this.leftovers.watch();
     }
   }
 
@@ -214,14 +221,17 @@ export class GroupCommitPipeline implements CommitPipeline {
     switch (verdict?.kind) {
       case "committed":
         if (member.prepared) this.prepared.forget(member.request.transactionId);
-        member.resolve({ kind: "committed", transaction: member.request.transaction });
+        member.resolve({
+          kind: "committed",
+          transaction: withProblem(member.request.transaction, verdict.lost),
+        });
         return;
       case "stalled":
         if (member.prepared) this.prepared.forget(member.request.transactionId);
         member.resolve(this.stalled.add(member.request, verdict));
         return;
       case "contradicted":
-        this.turn(() => this.prepared.contradict(member.request, verdict.conflicts))
+        this.turn(() => this.prepared.contradict(member.request, verdict))
           .then(member.resolve, member.reject);
         return;
       case "refused":

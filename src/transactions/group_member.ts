@@ -3,6 +3,7 @@ import { LayerdError } from "../core/errors.ts";
 import type { ErrorCode, RefConflict } from "../core/errors.ts";
 import type { Lsn, RefName, RepositoryId } from "../core/ids.ts";
 import type { LogRecord, RepositoryPart } from "../core/log_record.ts";
+import type { ProblemSummary } from "../core/transaction_document.ts";
 import type { Clock } from "../system/clock.ts";
 import type { WriteAheadLog } from "../wal/write_ahead_log.ts";
 import type { RepositoryCatalog } from "./catalog.ts";
@@ -22,7 +23,7 @@ export interface CommitParts {
   readonly log: WriteAheadLog;
   readonly ledger: LedgerWriter;
   readonly clock: Clock;
-  readonly catalog: Pick<RepositoryCatalog, "byId" | "requireWritable" | "quarantine">;
+  readonly catalog: Pick<RepositoryCatalog, "all" | "byId" | "requireWritable" | "quarantine">;
   readonly held: HeldRefs;
   readonly endings: Endings;
   readonly observer: CommitObserver;
@@ -44,7 +45,8 @@ export interface GroupMember {
 }
 
 export type Verdict =
-  | { readonly kind: "committed" }
+  /** `lost`: what the commit relied on and native git took while it was being published. */
+  | { readonly kind: "committed"; readonly lost: ProblemSummary | null }
   /** Decided; these parts could not be published yet. */
   | {
     readonly kind: "stalled";
@@ -59,8 +61,12 @@ export type Verdict =
   | { readonly kind: "blocked"; readonly error: LayerdError }
   /** Another member had to leave after staging: go into the next group. */
   | { readonly kind: "again" }
-  /** A prepared transaction whose refs moved in spite of its locks. */
-  | { readonly kind: "contradicted"; readonly conflicts: readonly RefConflict[] };
+  /** A prepared transaction that cannot be kept: refs moved in spite of its locks, say. */
+  | {
+    readonly kind: "contradicted";
+    readonly reason: string;
+    readonly conflicts: readonly RefConflict[];
+  };
 
 /** Refusals after which the same commit may be tried again. */
 export const RETRYABLE_REFUSALS: ReadonlySet<ErrorCode> = new Set([

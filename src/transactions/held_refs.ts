@@ -51,6 +51,7 @@ export class HeldRefs {
     this.#adopted.delete(repository.id);
   }
 
+  /** Lets go of a transaction's locks, and of what its promise kept. */
   release(repository: Repository, refs: readonly RefName[], owner: TransactionId): void {
     const held = this.#of(repository.id);
     const free = refs.filter((ref) => {
@@ -61,6 +62,7 @@ export class HeldRefs {
     });
     if (held.size === 0) this.#holders.delete(repository.id);
     repository.publisher.unlockRefs(free);
+    repository.publisher.endPromise(owner);
   }
 
   #of(repositoryId: RepositoryId): Map<RefName, Set<TransactionId>> {

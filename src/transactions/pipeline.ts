@@ -42,6 +42,9 @@ export type PrepareOutcome =
   | { readonly kind: "prepared" }
   | { readonly kind: "refused"; readonly error: LayerdError };
 
+/** Runs work between commit groups. */
+export type Turn = <T>(work: () => Promise<T>) => Promise<T>;
+
 export interface CommitPipeline {
   /** Joins the next group. Never rejects but for a bug or a failed log. */
   commit(request: CommitRequest): Promise<CommitOutcome>;

@@ -5,8 +5,7 @@
  * ends them. Everything here runs as a turn of the pipeline.
  */
 import { invariant, LayerdError } from "../core/errors.ts";
-import type { RefConflict } from "../core/errors.ts";
-import type { Lsn, TransactionId } from "../core/ids.ts";
+import type { Lsn, ObjectId, RepositoryId, TransactionId } from "../core/ids.ts";
 import type {
   CommitRecord,
   FailedRecord,
@@ -14,7 +13,7 @@ import type {
   PreparedRecord,
 } from "../core/recovery_plan.ts";
 import type { TransactionDocument } from "../core/transaction_document.ts";
-import { Admission } from "./admission.ts";
+import { Admission, partIn } from "./admission.ts";
 import {
   type AdmissionParts,
   forceStubbornly,
@@ -23,6 +22,7 @@ import {
   timedForce,
   type Verdict,
 } from "./group_member.ts";
+import { tidy } from "./leftovers.ts";
 import type { CommitOutcome, CommitRequest } from "./pipeline.ts";
 import { repositoryError } from "./repository_errors.ts";
 import { failedDocument } from "./stalled_publications.ts";
@@ -75,11 +75,14 @@ export class PreparedTransactions {
       transaction: { ...request.transaction, state: "prepared", lease_expires_at: null },
       parts: request.parts,
       idempotency: request.idempotency,
+      reliesOn: [...request.reliesOn].flatMap(([repositoryId, objects]) =>
+        objects.length === 0 ? [] : [{ repositoryId, objects }]
+      ),
     };
     try {
-      for (const part of request.parts) {
-        const lane = admission.lanes.get(part.repositoryId);
-        await lane?.repository.publisher.pin(refsOf(part));
+      for (const [id, { repository: { publisher } }] of admission.lanes) {
+        await publisher.pin(partIn(member, id).flatMap(refsOf));
+        await publisher.keepObjects(request.transactionId, request.reliesOn.get(id) ?? []);
       }
       const lsn = this.#parts.log.append(record);
       await timedForce(this.#parts);
@@ -90,6 +93,7 @@ export class PreparedTransactions {
       const problem = repositoryError(error, names);
       if (problem.code === "internal") throw error;
       admission.leave(member, { kind: "refused", error: problem });
+      for (const { repository } of admission.lanes.values()) await tidy(repository);
       await admission.undo();
       return { kind: "refused", error: problem };
     }
@@ -106,12 +110,7 @@ export class PreparedTransactions {
       parts: record.parts,
       transaction: { ...record.transaction, state: "committed", updated_at: now },
       idempotency: record.idempotency,
-      reliesOn: new Map(
-        record.parts.map((part) => [
-          part.repositoryId,
-          part.edits.flatMap((edit) => edit.new === null ? [] : [edit.new]),
-        ]),
-      ),
+      reliesOn: reliedOnAtCommit(record),
       deadlineMs: this.#parts.clock.monotonic() + PREPARED_COMMIT_MS_MAX,
       stillWanted: () => true,
     };
@@ -122,21 +121,22 @@ export class PreparedTransactions {
     const lsn = this.#parts.log.append({ kind: "rolled_back", transaction });
     await timedForce(this.#parts);
     this.#parts.ledger.record([{ lsn, transaction, idempotency: null }]);
-    this.#release(id, record);
+    await this.#release(id, record);
   }
 
   /**
    * A ref moved in spite of lock and pin (somebody removed them, or native git made a
-   * conflicting name): the decision is recorded with its failure, and nothing is published.
+   * conflicting name), or what was promised is gone from the repository: the decision is
+   * recorded with its failure, and nothing is published.
    */
   async contradict(
     request: CommitRequest,
-    conflicts: readonly RefConflict[],
+    { reason, conflicts }: Extract<Verdict, { kind: "contradicted" }>,
   ): Promise<CommitOutcome> {
     const { transactionId, parts, idempotency } = request;
     const { record } = this.#entry(transactionId);
     const transaction = {
-      ...failedDocument(request.transaction, "contradicted"),
+      ...failedDocument(request.transaction, reason),
       results: [],
     };
     const commit: CommitRecord = {
@@ -149,7 +149,7 @@ export class PreparedTransactions {
       kind: "failed",
       transactionId,
       repositoryId,
-      reason: "A ref moved while the transaction was prepared",
+      reason,
       conflicts,
     }));
     const [lsn] = await forceStubbornly(this.#parts, [commit, ...failures]);
@@ -163,8 +163,8 @@ export class PreparedTransactions {
       resolved: false,
     });
     for (const part of parts) this.#parts.catalog.quarantine(part.repositoryId, transactionId);
-    this.#release(transactionId, record);
-    const problem = { code: "git_error", detail: "A prepared ref was moved", conflicts };
+    await this.#release(transactionId, record);
+    const problem = { code: "git_error", detail: reason, conflicts };
     return {
       kind: "stalled",
       problem,
@@ -172,12 +172,13 @@ export class PreparedTransactions {
     };
   }
 
-  #release(id: TransactionId, record: PreparedRecord): void {
+  async #release(id: TransactionId, record: PreparedRecord): Promise<void> {
     for (const part of record.parts) {
       const repository = this.#parts.catalog.byId(part.repositoryId);
       if (!repository) continue;
       repository.objects.discard(part.objects);
       this.#parts.held.release(repository, refsOf(part), id);
+      await tidy(repository);
     }
     this.#entries.delete(id);
   }
@@ -189,4 +190,15 @@ export class PreparedTransactions {
     }
     return entry;
   }
+}
+
+/** What must be there for a promise to be kept: what it relied on, and what it made. */
+function reliedOnAtCommit({ parts, reliesOn }: PreparedRecord): Map<RepositoryId, ObjectId[]> {
+  const all = new Map<RepositoryId, ObjectId[]>();
+  for (const { repositoryId, edits } of parts) {
+    const relied = reliesOn.find((one) => one.repositoryId === repositoryId)?.objects ?? [];
+    const made = edits.flatMap((edit) => edit.new === null ? [] : [edit.new]);
+    all.set(repositoryId, [...new Set([...relied, ...made])]);
+  }
+  return all;
 }

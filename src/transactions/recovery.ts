@@ -24,6 +24,7 @@ import type { Repository } from "../git/repository.ts";
 import type { LedgerEntry } from "../ledger/ledger.ts";
 import type { GroupCommitPipeline } from "./commit_pipeline.ts";
 import { type CommitParts, refsOf } from "./group_member.ts";
+import { tidy } from "./leftovers.ts";
 import type { SettledOutcome } from "./pipeline.ts";
 import type { PreparedEntry } from "./prepared_transactions.ts";
 import { redo } from "./redo.ts";
@@ -61,7 +62,9 @@ export async function recover(parts: RecoveryParts): Promise<Recovered> {
   const prepared = await restorePrepared(parts, digest);
   const { stalled, failed } = await redoCommits(parts, digest);
   recordInLedger(parts, digest, stalled.map(({ commit }) => commit), failed);
-  releaseLeftovers(parts, digest);
+  const lagging = stalled.map(({ commit }) => commit.record.transaction.id as TransactionId);
+  await releaseLeftovers(parts, digest, lagging);
+  parts.pipeline.leftovers.watch();
   return { digest, prepared, stalled, failed };
 }
 
@@ -141,6 +144,8 @@ async function restorePrepared(parts: RecoveryParts, digest: LogDigest): Promise
           if (repository.publisher.lockPackedRefs().kind !== "locked") continue;
           try {
             await repository.publisher.pin(refsOf(part));
+            const relied = entry.record.reliesOn.find((one) => one.repositoryId === repository.id);
+            await repository.publisher.keepObjects(owner, relied?.objects ?? []);
           } finally {
             repository.publisher.unlockPackedRefs();
           }
@@ -236,7 +241,7 @@ function recordInLedger(
     const isFailed = commit.failed.size > 0 || failedIds.has(transaction.id);
     entries.push({
       lsn: commit.lsn,
-      transaction: isFailed ? failedDocument(transaction, "contradicted") : transaction,
+      transaction: isFailed ? failedDocument(transaction, failureOf(commit, failed)) : transaction,
       idempotency: isFailed ? null : idempotency,
     });
   }
@@ -246,14 +251,30 @@ function recordInLedger(
   parts.commit.ledger.record(entries);
 }
 
-function releaseLeftovers(parts: RecoveryParts, digest: LogDigest): void {
+/** Why a transaction stands failed, by its record or by what this start found. */
+function failureOf(commit: LoggedCommit, found: readonly LoggedCommit[]): string {
+  const { id } = commit.record.transaction;
+  const now = found.find(({ record }) => record.transaction.id === id) ?? commit;
+  return [...now.failed.values()].at(-1)?.reason ?? "A ref contradicts the decision";
+}
+
+async function releaseLeftovers(
+  parts: RecoveryParts,
+  digest: LogDigest,
+  stalled: readonly TransactionId[],
+): Promise<void> {
   const pending = pendingPacks(digest);
+  const open = new Set<string>([...digest.prepared.keys(), ...stalled]);
   for (const repository of parts.catalog.all()) {
     guarded(repository, () => {
+      for (const id of repository.publisher.findPromises()) {
+        if (!open.has(id)) repository.publisher.endPromise(id);
+      }
       parts.commit.held.releaseAdopted(repository);
       repository.publisher.sweep();
       repository.objects.sweep(pending);
     });
+    await tidy(repository);
   }
 }
 

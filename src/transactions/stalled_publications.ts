@@ -9,7 +9,8 @@ import { type FailedRecord, type LoggedCommit, unfinishedParts } from "../core/r
 import type { TransactionDocument } from "../core/transaction_document.ts";
 import type { Random } from "../system/random.ts";
 import { type CommitParts, forceStubbornly, refsOf, type Verdict } from "./group_member.ts";
-import type { CommitOutcome, CommitRequest, SettledOutcome } from "./pipeline.ts";
+import type { CommitOutcome, CommitRequest, SettledOutcome, Turn } from "./pipeline.ts";
+import { tidy } from "./leftovers.ts";
 import { redo } from "./redo.ts";
 
 const RETRY_MS_MIN = 50;
@@ -20,9 +21,6 @@ interface Stalled {
   readonly settled: Promise<SettledOutcome>;
   readonly settle: (outcome: SettledOutcome) => void;
 }
-
-/** Runs work between commit groups. */
-export type Turn = <T>(work: () => Promise<T>) => Promise<T>;
 
 export class StalledPublications {
   readonly #parts: CommitParts & { readonly random: Random };
@@ -138,6 +136,7 @@ export class StalledPublications {
       if (stalled) this.#noteFailed(stalled, records, "contradicted");
     }
     this.#refreshReasons(outcome.stalled);
+    for (const repository of this.#parts.catalog.all()) await tidy(repository);
     if (this.#stalled.size === 0) this.#retryMs = RETRY_MS_MIN;
   }
 
@@ -175,7 +174,8 @@ export class StalledPublications {
       settle({ kind: "committed", transaction });
       return;
     }
-    const transaction = failedDocument(commit.record.transaction, reason);
+    const why = [...commit.failed.values()].at(-1)?.reason ?? reason;
+    const transaction = failedDocument(commit.record.transaction, why);
     // The failure is younger than the commit record, and so must its row be.
     const lsn = this.#parts.log.status().lastLsn;
     this.#parts.ledger.record([{ lsn, transaction, idempotency: null }]);
@@ -203,10 +203,7 @@ export class StalledPublications {
 /** The document of a decided transaction that cannot be published. */
 export function failedDocument(
   transaction: TransactionDocument,
-  reason: "contradicted" | "abandoned",
+  detail: string,
 ): TransactionDocument {
-  const detail = reason === "contradicted"
-    ? "A ref holds a value that contradicts the decision; an operator must look"
-    : "The repository was removed before the publication went through";
   return { ...transaction, state: "failed", problem: { code: "git_error", detail } };
 }

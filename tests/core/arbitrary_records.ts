@@ -119,6 +119,10 @@ const idempotency = fc.option(
     createdAt: texts,
   }),
 );
+const reliesOn = fc.array(
+  fc.record({ repositoryId: repositoryIds, objects: fc.array(objectIds, few) }),
+  few,
+);
 const part = { transactionId: transactionIds, repositoryId: repositoryIds };
 
 // By kind, so that a new kind of record does not compile before it is here.
@@ -132,7 +136,7 @@ const BY_KIND: { [K in LogRecord["kind"]]: fc.Arbitrary<LogRecord & { kind: K }>
   }),
   repository_removed: ofKind("repository_removed", { repositoryId: repositoryIds }),
   commit: ofKind("commit", { transaction: documents, parts, idempotency }),
-  prepared: ofKind("prepared", { transaction: documents, parts, idempotency }),
+  prepared: ofKind("prepared", { transaction: documents, parts, idempotency, reliesOn }),
   rolled_back: ofKind("rolled_back", { transaction: documents }),
   applied: ofKind("applied", part),
   failed: ofKind("failed", { ...part, reason: texts, conflicts }),

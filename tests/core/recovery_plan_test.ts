@@ -181,6 +181,7 @@ Deno.test("digestLog() ends a promise by its commit or its rollback, in whatever
     transaction: { ...documentOf(number), state: "prepared" },
     parts: [part(repositoryA, one, two)],
     idempotency: null,
+    reliesOn: [],
   });
   const digest = digestLog(logged(
     prepared(1),

@@ -26,15 +26,37 @@ import { makeRepository } from "../harness/repositories.ts";
 
 export const app = parseRepositoryName("app");
 
-/** The real file system, which counts whole-system syncs and can refuse publications. */
+/** The real file system, which counts whole-system syncs and can refuse publications and unlinks. */
 class WatchedFileSystem extends DenoFileSystem {
   systemSyncs = 0;
   refusesPublication = false;
+  /** How many unlinks of lock files fail from here on. */
+  refusedUnlocks = 0;
+  /** Called right before `packed-refs` is replaced. */
+  beforePublication: () => void = () => {};
+  readonly #unlocked: { readonly path: string; readonly resolve: () => void }[] = [];
+
+  /** Resolves once this lock file is gone. */
+  unlocked(path: string): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#unlocked.push({ path, resolve });
+    return promise;
+  }
+
+  override unlink(path: string): void {
+    if (path.endsWith(".lock") && this.refusedUnlocks > 0) {
+      this.refusedUnlocks--;
+      throw new FileSystemError("EIO", "unlink", path);
+    }
+    super.unlink(path);
+    for (const waiting of this.#unlocked) if (waiting.path === path) waiting.resolve();
+  }
 
   override rename(from: string, to: string): void {
     if (this.refusesPublication && to.endsWith("/packed-refs")) {
       throw new FileSystemError("EIO", "rename", to);
     }
+    if (to.endsWith("/packed-refs")) this.beforePublication();
     super.rename(from, to);
   }
 
@@ -197,6 +219,12 @@ function at(layer: string, transaction: TransactionId | null): ReadPoint {
 
 export function create(layer: string): Operation {
   return { op: "create_layer", repository: app, layer: parseLayerName(layer), from: null };
+}
+
+/** Creates a layer at a commit. */
+export function createAt(layer: string, commit: string): Operation {
+  const from = { kind: "commit" as const, commit: parseObjectId(commit) };
+  return { op: "create_layer", repository: app, layer: parseLayerName(layer), from };
 }
 
 export function createFrom(layer: string, from: string): Operation {
