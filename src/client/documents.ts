@@ -154,6 +154,7 @@ export type OperationBody =
   | PutFile & { readonly content: string }
   | PutFile & { readonly content_base64: string }
   | PutFile & { readonly oid: string }
+  | OnLayer & { readonly op: "patch_file"; readonly path: string; readonly merge_patch: unknown }
   | OnLayer & { readonly op: "delete_file"; readonly path: string }
   | OnLayer & { readonly op: "move_file"; readonly from: string; readonly to: string }
   | OnLayer & { readonly op: "delete_layer" }

@@ -89,3 +89,10 @@ export const ROOT_CACHE_ENTRIES_MAX = 16_384;
 export const HEALTH_TIPS_MAX = 1_000;
 /** A foreign lock or temporary file older than this is worth a finding. */
 export const STALE_FILE_MS = 600_000;
+
+/** Largest structured file (JSON, YAML, TOML, INI) that is patched, merged by key or composed. */
+export const STRUCTURED_BYTES_MAX = 1024 * 1024;
+/** Deepest nesting of one. */
+export const STRUCTURED_DEPTH_MAX = 100;
+/** Keys and items of one, with everything that YAML's aliases stand for. */
+export const STRUCTURED_NODES_MAX = 200_000;

@@ -1,4 +1,5 @@
 /** Operations that a client stages, after parsing: every name in them is proven. */
+import type { Json } from "./structured_value.ts";
 import type { FilePath, LayerName, ObjectId, RefName, RepositoryName } from "./ids.ts";
 
 export type FileMode = "100644" | "100755" | "120000";
@@ -32,6 +33,12 @@ export type Operation =
     readonly path: FilePath;
     readonly mode: FileMode;
     readonly content: FileContent;
+  }
+  | OnLayer & {
+    readonly op: "patch_file";
+    readonly path: FilePath;
+    /** RFC 7386. */
+    readonly mergePatch: Json;
   }
   | OnLayer & { readonly op: "delete_file"; readonly path: FilePath }
   | OnLayer & { readonly op: "move_file"; readonly from: FilePath; readonly to: FilePath }

@@ -12,11 +12,11 @@ import {
 } from "../core/ids.ts";
 import { OPERATIONS_PER_REQUEST_MAX } from "../core/limits.ts";
 import type { FileContent, LayerOrigin, Operation } from "../core/operations.ts";
+import { inexactNumber } from "../core/structured_value.ts";
 import { filePath, layerName, objectId, parsedString, refName, repositoryName } from "./names.ts";
 
 /** Operations of the wire contract that this version of the daemon does not perform. */
 const LATER_OPERATIONS: ReadonlySet<unknown> = new Set([
-  "patch_file",
   "merge_layer",
   "sql",
   "http",
@@ -78,6 +78,15 @@ const putFile = z.strictObject({
   return { ...rest, content: source };
 }).meta({ description: "Exactly one of `content`, `content_base64` and `oid`" });
 
+const patchFile = z.strictObject({
+  op: z.literal("patch_file"),
+  ...onLayer,
+  path: filePath,
+  merge_patch: z.json().refine((patch) => inexactNumber(patch) === null, {
+    error: "A whole number beyond 2^53 cannot be carried exactly by JSON",
+  }).meta({ description: "Merge patch (RFC 7386) of a JSON, JSONC, YAML, TOML or INI file" }),
+}).transform(({ merge_patch, ...rest }) => ({ ...rest, mergePatch: merge_patch }));
+
 const deleteFile = z.strictObject({ op: z.literal("delete_file"), ...onLayer, path: filePath });
 
 const moveFile = z.strictObject({
@@ -135,7 +144,7 @@ function describeRefusal(input: unknown): string | undefined {
 /** One operation. */
 export const operation: z.ZodType<Operation> = z.discriminatedUnion(
   "op",
-  [createLayer, putFile, deleteFile, moveFile, deleteLayer, updateRef, verify],
+  [createLayer, putFile, patchFile, deleteFile, moveFile, deleteLayer, updateRef, verify],
   { error: (issue) => describeRefusal(issue.input) },
 ).meta({ id: "Operation" });
 

@@ -20,6 +20,7 @@ import type { Repository } from "../git/repository.ts";
 import type { FileSystem } from "../system/file_system.ts";
 import type { RepositoryCatalog } from "./catalog.ts";
 import { transactionOf } from "./commit_message.ts";
+import { bytesOf } from "./file_bytes.ts";
 import { LayerChange, type VisibleFile } from "./layer_change.ts";
 import type { FileDocument, LayerDocument, LayerReader, ReadPoint } from "./manager.ts";
 import { fileNotFound, layerNotFound } from "./staging_checks.ts";
@@ -106,7 +107,7 @@ class CatalogLayerReader implements LayerReader {
     return this.#look(point, async (view, repository) => {
       const file = await view.file(path);
       if (file === null) throw fileNotFound(point.layer, path);
-      const bytes = await this.#bytes(repository, file);
+      const bytes = await bytesOf(this.#parts.fileSystem, repository, file);
       return { path, mode: file.mode, oid: file.oid, size: bytes.length, bytes };
     });
   }
@@ -160,17 +161,6 @@ class CatalogLayerReader implements LayerReader {
     }
     const now = repository.refs.read(ref);
     return await inside(new LayerChange(repository.name, ref, now, repository.trees));
-  }
-
-  async #bytes(repository: Repository, file: VisibleFile): Promise<Uint8Array> {
-    if (file.content.kind === "bytes") return file.content.bytes;
-    if (file.content.kind === "spooled") return this.#parts.fileSystem.readFile(file.content.file);
-    const object = await repository.objects.read(file.oid);
-    if (object?.type === "blob") return object.body;
-    throw new LayerdError(
-      "git_error",
-      `Blob ${file.oid} is missing in repository ${repository.name}`,
-    );
   }
 }
 

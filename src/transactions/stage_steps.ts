@@ -12,10 +12,12 @@ import type { Operation } from "../core/operations.ts";
 import type { RefResult } from "../core/transaction_document.ts";
 import type { Repository } from "../git/repository.ts";
 import type { Clock } from "../system/clock.ts";
+import type { FileSystem } from "../system/file_system.ts";
 import type { RepositoryCatalog } from "./catalog.ts";
 import { type CommitSteps, problemOf } from "./commit_steps.ts";
 import type { LayerAccess } from "./layer_access.ts";
 import { LayerChange } from "./layer_change.ts";
+import { bytesOf } from "./file_bytes.ts";
 import type { OpenTransaction } from "./open_transaction.ts";
 import { repositoryError } from "./repository_errors.ts";
 import { applyOperation } from "./staging.ts";
@@ -29,6 +31,7 @@ export interface StageStepsParts {
   readonly clock: Clock;
   readonly catalog: Pick<RepositoryCatalog, "get" | "requireWritable">;
   readonly access: LayerAccess;
+  readonly fileSystem: Pick<FileSystem, "readFile">;
   readonly steps: CommitSteps;
 }
 
@@ -107,6 +110,7 @@ export class StageSteps {
       requireWritable: (repository) => catalog.requireWritable(repository),
       touch: (repository, ref, mode) => access.touch(transaction, repository, ref, mode, signal),
       layers: (repository) => transaction.snapshots?.get(repository.id) ?? null,
+      bytes: (repository, file) => bytesOf(this.#parts.fileSystem, repository, file),
       upload: (oid: ObjectId) => transaction.upload(oid),
     };
   }

@@ -13,6 +13,7 @@ import { objectId } from "../git/object_codec.ts";
 import type { Repository } from "../git/repository.ts";
 import { peel } from "../git/tag_peeling.ts";
 import type { LayerChange, StagedContent, StagedFile } from "./layer_change.ts";
+import { patchFile } from "./patch_file.ts";
 import {
   fileMode,
   fileNotFound,
@@ -46,6 +47,9 @@ export async function applyOperation(context: StagingContext, op: Operation): Pr
       const file = await stagedFile(context, repository, op.content, op.mode);
       return context.changes.note(await change.place(op.path, file));
     }
+    case "patch_file":
+      requireLayer(change);
+      return await patchFile(context, repository, change, op);
     case "delete_file":
       requireLayer(change);
       return context.changes.note(await change.remove(op.path));

@@ -16,7 +16,7 @@ import type { FileMode } from "../core/operations.ts";
 import type { LockMode } from "../core/transaction_document.ts";
 import type { RefSnapshot, Repository } from "../git/repository.ts";
 import type { SpooledBlob } from "./blob_spool.ts";
-import type { LayerChange } from "./layer_change.ts";
+import type { LayerChange, VisibleFile } from "./layer_change.ts";
 import type { StagedChanges } from "./staged_changes.ts";
 
 /** What staging needs of the transaction around it. */
@@ -30,6 +30,8 @@ export interface StagingContext {
   touch(repository: Repository, ref: RefName, mode: LockMode): Promise<ObjectId | null>;
   /** The layers of the optimistic snapshot, or null: then what git sees now counts. */
   layers(repository: Repository): RefSnapshot | null;
+  /** The bytes of a file that the transaction sees; `git_error` where they are missing. */
+  bytes(repository: Repository, file: VisibleFile): Promise<Uint8Array>;
   /** A blob that was uploaded in this transaction. */
   upload(oid: ObjectId): SpooledBlob | null;
 }

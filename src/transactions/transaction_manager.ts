@@ -99,7 +99,7 @@ class PipelinedTransactionManager implements LocalTransactionManager {
       durable: new DurableCommits(ledger),
     });
     const calls = this.#calls = new TransactionCalls({ clock, open, leases, steps });
-    const staging = this.#staging = new StageSteps({ clock, catalog, access, steps });
+    const staging = this.#staging = new StageSteps({ ...parts, access, steps });
     this.#begin = new BeginTransaction({ ...parts, open, keys, access, calls, steps, staging });
     this.#adopted = new AdoptedTransactions({ catalog, tables, open, steps, keys });
     spool.sweep();

@@ -13,6 +13,7 @@ import {
   type TransactionId,
 } from "../../src/core/ids.ts";
 import type { FileContent, Operation } from "../../src/core/operations.ts";
+import type { Json } from "../../src/core/structured_value.ts";
 import type { TransactionDocument } from "../../src/core/transaction_document.ts";
 import { DenoClock } from "../../src/system/deno_clock.ts";
 import { DenoFileSystem } from "../../src/system/deno_file_system.ts";
@@ -250,6 +251,16 @@ function putContent(layer: string, path: string, content: FileContent): Operatio
     path: parseFilePath(path),
     mode: "100644",
     content,
+  };
+}
+
+export function patch(layer: string, path: string, mergePatch: Json): Operation {
+  return {
+    op: "patch_file",
+    repository: app,
+    layer: parseLayerName(layer),
+    path: parseFilePath(path),
+    mergePatch,
   };
 }
 
