@@ -283,13 +283,6 @@ for (const path of ["a.json", "a.yaml", "a.toml"]) {
         } catch (error) {
           if (!(error instanceof NotStructured)) throw error;
           refusals += 1;
-          if (Deno.env.get("LAYERD_SHOW")) {
-            console.log(
-              text_(rendered(format(path), before)),
-              text_(rendered(format(path), after)),
-              String(error),
-            );
-          }
         }
       }),
       { numRuns: 400 },
