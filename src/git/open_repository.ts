@@ -46,6 +46,8 @@ export interface OpenRepositoryOptions {
   readonly lastLsn: number;
   /** An operator decided that this daemon takes the repository over. */
   readonly adopt: boolean;
+  /** The id that the log knows it by, or null where any will do. */
+  readonly expected: RepositoryId | null;
 }
 
 /** Opens and owns a repository; throws `unsupported_repository` or `repository_owned`. */

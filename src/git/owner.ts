@@ -54,6 +54,8 @@ export interface ClaimRequest {
   readonly lastLsn: number;
   /** An operator decided that this daemon takes the repository over. */
   readonly adopt: boolean;
+  /** The repository that the log knows at this path, or null where any will do. */
+  readonly expected: RepositoryId | null;
 }
 
 /** A repository that this process owns until release(). */
@@ -138,10 +140,12 @@ export async function claimRepository(
   layout: RepositoryLayout,
   request: ClaimRequest,
 ): Promise<OwnerClaim> {
+  if (request.expected !== null) requireOwnerFile(fs, layout);
   makeLayerdDirectories(fs, layout);
   const { layerd, shared } = partsOf(layout);
   let held = await holdOwner(fs, layout, request);
   try {
+    requireExpected(layout, held, request);
     const before = readPosition(fs, layerd);
     if (mustBeRemade(fs, layout, held, before, request)) {
       held = await replaceOwner(fs, layout, held, request);
@@ -161,6 +165,36 @@ export async function claimRepository(
     held.handle.close();
     throw error;
   }
+}
+
+/** What the log knows about a repository must not be applied to one that only stands in its place. */
+function requireOwnerFile(fs: FileSystem, layout: RepositoryLayout): void {
+  const path = ownerPath(layout);
+  if (fs.lstatIfAny(path) !== null) return;
+  throw new LayerdError(
+    "repository_owned",
+    `${path} is missing: if this is the repository that was registered, stop the daemon and run ` +
+      `\`layerd doctor --fix\`; else remove the registration and add it again`,
+    { reason: "owner_missing" },
+  );
+}
+
+function requireExpected(
+  layout: RepositoryLayout,
+  { identity }: HeldOwner,
+  { expected, logId }: ClaimRequest,
+): void {
+  if (expected === null || (identity.repositoryId === expected && identity.logId === logId)) return;
+  const what = identity.logId === logId
+    ? `Another repository stands at ${layout.commonDir} than the one that was registered: put ` +
+      `that one back`
+    : `${layout.commonDir} went over to the log ${identity.logId} since it was registered here: ` +
+      `leave it to that daemon`;
+  throw new LayerdError(
+    "repository_owned",
+    `${what}, or remove the registration and add it again`,
+    { reason: identity.logId === logId ? "replaced" : "foreign_log" },
+  );
 }
 
 /** Locks the owner file, making it where there is none. */

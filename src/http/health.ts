@@ -63,7 +63,12 @@ async function repositoryHealth(engine: Engine): Promise<RepositoryHealth[]> {
   const unavailable = engine.catalog.unavailable().map(({ name, problem }) => ({
     name,
     status: "unknown" as const,
-    findings: [{ code: problem.code, detail: problem.message, repository: name, ref: null }],
+    findings: [{
+      code: problem.code,
+      detail: `${problem.message}; layerd looks again by itself`,
+      repository: name,
+      ref: null,
+    }],
   }));
   return [...served, ...unavailable];
 }

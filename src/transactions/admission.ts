@@ -64,10 +64,7 @@ export class Admission {
   #lockPart(member: GroupMember, part: RepositoryPart): LayerdError | null {
     const repository = this.#parts.catalog.byId(part.repositoryId);
     if (repository === null) {
-      return new LayerdError(
-        "repository_not_found",
-        `Repository ${part.repository} is no longer served`,
-      );
+      return this.#parts.catalog.absence(part.repositoryId, part.repository);
     }
     try {
       repository.recheck();

@@ -9,10 +9,12 @@ import {
   type RefName,
   type RepositoryId,
   toFencingToken,
+  type TransactionId,
 } from "../core/ids.ts";
 import type { LockTables } from "../core/lock_table.ts";
 import type { RepositoryPart } from "../core/log_record.ts";
 import type { LockMode, TransactionDocument } from "../core/transaction_document.ts";
+import type { Repository } from "../git/repository.ts";
 import type { RepositoryCatalog } from "./catalog.ts";
 import type { CommitSteps } from "./commit_steps.ts";
 import type { IdempotencyKeys } from "./idempotency.ts";
@@ -46,23 +48,32 @@ export class AdoptedTransactions {
   prepared(document: TransactionDocument, parts: readonly RepositoryPart[]): void {
     const transaction = openedFrom(document, "prepared", null);
     transaction.promised = document.results;
-    for (const { repositoryId, edits, checks } of parts) {
-      const repository = this.#parts.catalog.byId(repositoryId);
-      if (repository === null) continue;
-      for (const { ref, old, new: value } of edits) {
+    for (const part of parts) {
+      const { repositoryId } = part;
+      for (const { ref } of part.edits) {
         this.#lock(transaction, { repositoryId, ref }, "exclusive");
-        transaction.noteSeen(repository, ref, old);
-        // Its objects are in the repository, so reads and diffs look at the commit itself.
-        transaction.changes.change(repository, ref, old).reset(
-          value === null ? { kind: "absent" } : { kind: "object", oid: value },
-        );
       }
-      for (const { ref, expected } of checks) {
-        this.#lock(transaction, { repositoryId, ref }, "shared");
-        transaction.noteSeen(repository, ref, expected);
-      }
+      for (const { ref } of part.checks) this.#lock(transaction, { repositoryId, ref }, "shared");
+      const repository = this.#parts.catalog.byId(repositoryId);
+      if (repository !== null) notePart(transaction, repository, part);
     }
     this.#parts.open.add(transaction);
+  }
+
+  /** A repository that a promise touches was away at the start, and is back. */
+  returned(
+    id: TransactionId,
+    repository: Repository,
+    parts: readonly RepositoryPart[],
+  ): void {
+    const transaction = this.#parts.open.get(id);
+    if (transaction === null) return;
+    for (const part of parts) {
+      if (part.repositoryId !== repository.id) continue;
+      for (const { ref } of part.edits) transaction.noteLock(repository, ref, "exclusive");
+      for (const { ref } of part.checks) transaction.noteLock(repository, ref, "shared");
+      notePart(transaction, repository, part);
+    }
   }
 
   /** Takes back a decided transaction; its locks stay until it is settled. */
@@ -88,6 +99,22 @@ export class AdoptedTransactions {
     const repository = this.#parts.catalog.byId(repositoryId);
     if (repository !== null) transaction.noteLock(repository, ref, mode);
   }
+}
+
+/** What the transaction sees and does in a repository. */
+function notePart(
+  transaction: OpenTransaction,
+  repository: Repository,
+  { edits, checks }: RepositoryPart,
+): void {
+  for (const { ref, old, new: value } of edits) {
+    transaction.noteSeen(repository, ref, old);
+    // Its objects are in the repository, so reads and diffs look at the commit itself.
+    transaction.changes.change(repository, ref, old).reset(
+      value === null ? { kind: "absent" } : { kind: "object", oid: value },
+    );
+  }
+  for (const { ref, expected } of checks) transaction.noteSeen(repository, ref, expected);
 }
 
 function openedFrom(

@@ -1,7 +1,11 @@
 /** Repositories that the daemon serves, by name. */
+import type { LayerdError } from "../core/errors.ts";
 import type { RepositoryId, RepositoryName, TransactionId } from "../core/ids.ts";
 import type { LogRecord } from "../core/log_record.ts";
 import type { Repository } from "../git/repository.ts";
+import type { FileSystem } from "../system/file_system.ts";
+import type { WriteAheadLog } from "../wal/write_ahead_log.ts";
+import type { EventBus } from "./events.ts";
 
 export interface RepositoryDocument {
   readonly name: string;
@@ -17,6 +21,8 @@ export interface RepositoryCatalog {
   /** Throws `repository_not_found`. */
   get(name: RepositoryName): Repository;
   byId(id: RepositoryId): Repository | null;
+  /** Why byId() has none: away for now, or not registered. */
+  absence(id: RepositoryId, name: RepositoryName): LayerdError;
   all(): readonly Repository[];
   /** Every registration, as the record that made it. */
   registrations(): readonly Extract<LogRecord, { kind: "repository_added" }>[];
@@ -31,4 +37,29 @@ export interface RepositoryCatalog {
   document(repository: Repository): Promise<RepositoryDocument>;
   /** The repository whose work tree (or git directory) holds the path, or null. */
   findByPath(path: string): Repository | null;
+}
+
+export interface RepositoryToOpen {
+  readonly name: RepositoryName;
+  readonly path: string;
+  readonly adopt: boolean;
+  /** The id that it must have: the log knows the repository; null where any will do. */
+  readonly expected: RepositoryId | null;
+}
+
+export interface CatalogParts {
+  readonly log: WriteAheadLog;
+  readonly fileSystem: FileSystem;
+  readonly events: EventBus;
+  readonly open: (request: RepositoryToOpen) => Promise<Repository>;
+  /**
+   * Makes good what the log holds for a repository that was away, and calls `enter` when it
+   * can be served.
+   */
+  readonly welcomeBack: (repository: Repository, enter: () => void) => Promise<void>;
+  /** Whether an open transaction touches the repository. */
+  readonly isTouched: (id: RepositoryId) => boolean;
+  /** Records every unfinished publication in the repository as failed. */
+  readonly abandon: (id: RepositoryId) => Promise<void>;
+  readonly hasUnfinished: (id: RepositoryId) => boolean;
 }

@@ -5,16 +5,19 @@
  *   state directory lock -> log (forced) -> ledger -> repositories -> recovery -> manager
  */
 import { getLogger } from "@logtape/logtape";
-import type { RepositoryId } from "../core/ids.ts";
+import { parseTransactionId, type RepositoryId } from "../core/ids.ts";
 import { CHECKPOINT_BYTES } from "../core/limits.ts";
 import { type LoggedCommit, unfinishedParts } from "../core/recovery_plan.ts";
 import { openRepository } from "../git/open_repository.ts";
+import type { Repository } from "../git/repository.ts";
 import { openSqliteLedger } from "../ledger/sqlite_ledger.ts";
 import type { Clock } from "../system/clock.ts";
 import type { FileSystem } from "../system/file_system.ts";
 import type { Random } from "../system/random.ts";
 import { openLog } from "../wal/open_log.ts";
 import type { WriteAheadLog } from "../wal/write_ahead_log.ts";
+import { AbsentRepositories } from "./absent_repositories.ts";
+import type { RepositoryToOpen } from "./catalog.ts";
 import { Checkpointer } from "./checkpoint.ts";
 import { GroupCommitPipeline } from "./commit_pipeline.ts";
 import { RingEventBus } from "./event_bus.ts";
@@ -27,9 +30,11 @@ import { createLayerReader } from "./layer_reader.ts";
 import { LedgerWriter } from "./ledger_writer.ts";
 import type { LayerReader } from "./manager.ts";
 import type { Metrics } from "./metrics.ts";
-import { recover, type Recovered } from "./recovery.ts";
+import type { LocalTransactionManager } from "./local_manager.ts";
+import { recover, type Recovered, type RecoveryParts } from "./recovery.ts";
 import { LoggedRepositoryCatalog } from "./repository_catalog.ts";
-import { claimStateDirectory } from "./state_directory.ts";
+import { recoverReturned } from "./returned_repository.ts";
+import { claimStateDirectory, type StateDirectory } from "./state_directory.ts";
 import { createTransactionManager } from "./transaction_manager.ts";
 
 const logger = getLogger(["layerd", "engine"]);
@@ -59,90 +64,137 @@ export interface Engine {
 }
 
 export async function openEngine(options: EngineOptions): Promise<Engine> {
-  const { fileSystem, clock, random, metrics, version, pid } = options;
+  const { fileSystem, clock, random, version, pid } = options;
   const state = claimStateDirectory(fileSystem, options.stateDirectory, pid);
   try {
     const log = await openLog({ fileSystem, clock, random, directory: state.log, version });
-    const ledger = openLedger(fileSystem, state.ledger, log);
-    const events = new RingEventBus({ clock, incarnation: log.incarnation });
-    const open = openerFor(options, log);
-    const catalog: LoggedRepositoryCatalog = new LoggedRepositoryCatalog({
-      log,
-      fileSystem,
-      events,
-      open,
-      isTouched: (id) => manager.touches(id),
-      hasUnfinished: (id) => hasUnfinished(pipeline, id),
-      abandon: (id) => pipeline.turn(() => pipeline.stalled.abandon(id)),
-    });
-    const commit: CommitParts = {
-      log,
-      ledger,
-      clock,
-      catalog,
-      held: new HeldRefs(),
-      endings: new Endings(),
-      observer: metrics,
-    };
-    const pipeline = new GroupCommitPipeline({ ...commit, random, onFatal: options.onFatal });
-    const recovered = await recover({ commit, catalog, pipeline });
-    const fencing = new FencingTokens(log, recovered.digest.fencingUpTo);
-    const manager = createTransactionManager({
-      clock,
-      random,
-      catalog,
-      pipeline,
-      ledger,
-      events,
-      fileSystem,
-      metrics,
-      nextFencingToken: () => fencing.next(),
-      spoolDirectory: state.spool,
-    });
-    adoptOpenTransactions(manager, recovered);
-    const failed = new Map(recovered.failed.map((one) => [one.record.transaction.id, one]));
-    const checkpointer = new Checkpointer({
-      log,
-      ledger,
-      catalog,
-      pipeline,
-      fencing,
-      clock,
-      version,
-      unresolved: () => [...failed.values(), ...pipeline.stalled.failed()],
-      afterBytes: CHECKPOINT_BYTES,
-    });
-    pipeline.afterGroup = () => checkpointer.poke();
-    // A start pays for the log since the last checkpoint: daemons that only ever crash must
-    // not hand a longer one to each next start.
-    if (recovered.digest.commits.size > 0) checkpointer.start();
-    return {
-      catalog,
-      manager,
-      reader: createLayerReader({ catalog, transactions: manager, fileSystem }),
-      events,
-      log,
-      incarnation: log.incarnation,
-      checkpoint: () => checkpointer.run(),
-      async close(timeoutMs) {
-        await manager.drain(timeoutMs);
-        await pipeline.drain();
-        await checkpointer.run().catch((error) => {
-          logger.warn("No checkpoint at the end, the next start reads more log: {error}", {
-            error,
-          });
-        });
-        await catalog.close();
-        events.close();
-        await log.close();
-        ledger.close();
-        state.release();
-      },
-    };
+    return await assemble(options, state, log, openLedger(fileSystem, state.ledger, log));
   } catch (error) {
     state.release();
     throw error;
   }
+}
+
+async function assemble(
+  options: EngineOptions,
+  state: StateDirectory,
+  log: WriteAheadLog,
+  ledger: LedgerWriter,
+): Promise<Engine> {
+  const { fileSystem, clock, random, metrics } = options;
+  const events = new RingEventBus({ clock, incarnation: log.incarnation });
+  const catalog: LoggedRepositoryCatalog = new LoggedRepositoryCatalog({
+    log,
+    fileSystem,
+    events,
+    open: openerFor(options, log),
+    welcomeBack: (repository, enter) => welcomeBack(recovery, manager, repository, enter),
+    isTouched: (id) => manager.touches(id),
+    hasUnfinished: (id) => hasUnfinished(pipeline, id),
+    abandon: (id) => pipeline.turn(() => pipeline.stalled.abandon(id)),
+  });
+  const commit: CommitParts = {
+    log,
+    ledger,
+    clock,
+    catalog,
+    held: new HeldRefs(),
+    endings: new Endings(),
+    observer: metrics,
+  };
+  const pipeline = new GroupCommitPipeline({ ...commit, random, onFatal: options.onFatal });
+  const recovery = { commit, catalog, pipeline };
+  const recovered = await recover(recovery);
+  const fencing = new FencingTokens(log, recovered.digest.fencingUpTo);
+  const manager = createTransactionManager({
+    clock,
+    random,
+    catalog,
+    pipeline,
+    ledger,
+    events,
+    fileSystem,
+    metrics,
+    nextFencingToken: () => fencing.next(),
+    spoolDirectory: state.spool,
+  });
+  adoptOpenTransactions(manager, recovered);
+  const checkpointer = checkpointerFor(options, { commit, catalog, pipeline, fencing, recovered });
+  const absent = new AbsentRepositories(clock, catalog);
+  absent.watch();
+  return {
+    catalog,
+    manager,
+    reader: createLayerReader({ catalog, transactions: manager, fileSystem }),
+    events,
+    log,
+    incarnation: log.incarnation,
+    checkpoint: () => checkpointer.run(),
+    async close(timeoutMs) {
+      await absent.stop();
+      await manager.drain(timeoutMs);
+      await pipeline.drain();
+      await checkpointer.run().catch((error) => {
+        logger.warn("No checkpoint at the end, the next start reads more log: {error}", { error });
+      });
+      await catalog.close();
+      events.close();
+      await log.close();
+      ledger.close();
+      state.release();
+    },
+  };
+}
+
+interface Checkpointed {
+  readonly commit: CommitParts;
+  readonly catalog: LoggedRepositoryCatalog;
+  readonly pipeline: GroupCommitPipeline;
+  readonly fencing: FencingTokens;
+  readonly recovered: Recovered;
+}
+
+/** The checkpointer, poked after each group. */
+function checkpointerFor(
+  { version }: EngineOptions,
+  { commit, catalog, pipeline, fencing, recovered }: Checkpointed,
+): Checkpointer {
+  const { log, ledger, clock } = commit;
+  const failed = new Map(recovered.failed.map((one) => [one.record.transaction.id, one]));
+  const checkpointer = new Checkpointer({
+    log,
+    ledger,
+    catalog,
+    pipeline,
+    fencing,
+    clock,
+    version,
+    unresolved: () => [...failed.values(), ...pipeline.stalled.failed()],
+    afterBytes: CHECKPOINT_BYTES,
+  });
+  pipeline.afterGroup = () => checkpointer.poke();
+  // A start pays for the log since the last checkpoint: daemons that only ever crash must
+  // not hand a longer one to each next start.
+  if (recovered.digest.commits.size > 0) checkpointer.start();
+  return checkpointer;
+}
+
+/** Serves a repository that was away at the start. */
+async function welcomeBack(
+  recovery: RecoveryParts,
+  manager: LocalTransactionManager,
+  repository: Repository,
+  enter: () => void,
+): Promise<void> {
+  const { pipeline } = recovery;
+  await pipeline.turn(async () => {
+    await recoverReturned(recovery, repository);
+    enter();
+    for (const { record } of pipeline.prepared.entries()) {
+      manager.adoptRepository(parseTransactionId(record.transaction.id), repository, record.parts);
+    }
+  });
+  await pipeline.stalled.retry();
 }
 
 /** Says so where history is lost with a ledger: recovery writes again what the log still holds. */
@@ -162,7 +214,7 @@ function openLedger(fileSystem: FileSystem, path: string, log: WriteAheadLog): L
 function openerFor(options: EngineOptions, log: WriteAheadLog) {
   const { fileSystem, clock, random, stateDirectory, pid } = options;
   return (
-    request: { name: Parameters<typeof openRepository>[0]["name"]; path: string; adopt: boolean },
+    request: RepositoryToOpen,
   ) =>
     openRepository({
       fileSystem,

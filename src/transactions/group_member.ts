@@ -23,7 +23,10 @@ export interface CommitParts {
   readonly log: WriteAheadLog;
   readonly ledger: LedgerWriter;
   readonly clock: Clock;
-  readonly catalog: Pick<RepositoryCatalog, "all" | "byId" | "requireWritable" | "quarantine">;
+  readonly catalog: Pick<
+    RepositoryCatalog,
+    "absence" | "all" | "byId" | "requireWritable" | "quarantine"
+  >;
   readonly held: HeldRefs;
   readonly endings: Endings;
   readonly observer: CommitObserver;

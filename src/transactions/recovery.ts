@@ -36,7 +36,7 @@ const logger = getLogger(["layerd", "recovery"]);
 
 export interface RecoveryParts {
   readonly commit: CommitParts;
-  readonly catalog: LoggedRepositoryCatalog;
+  readonly catalog: CommitParts["catalog"];
   readonly pipeline: GroupCommitPipeline;
 }
 
@@ -52,7 +52,9 @@ export interface Recovered {
   readonly failed: readonly LoggedCommit[];
 }
 
-export async function recover(parts: RecoveryParts): Promise<Recovered> {
+export async function recover(
+  parts: RecoveryParts & { readonly catalog: Pick<LoggedRepositoryCatalog, "restore"> },
+): Promise<Recovered> {
   const digest = digestLog(parts.commit.log.recovered());
   for (const [id, { name, path }] of digest.repositories) {
     await parts.catalog.restore(id, name, path);
@@ -68,7 +70,7 @@ export async function recover(parts: RecoveryParts): Promise<Recovered> {
   return { digest, prepared, stalled, failed };
 }
 
-function adoptLocks(parts: RecoveryParts, digest: LogDigest): void {
+export function adoptLocks(parts: RecoveryParts, digest: LogDigest): void {
   for (const repository of parts.catalog.all()) {
     guarded(repository, () => {
       const found = repository.publisher.adoptLocks();
@@ -102,7 +104,7 @@ function guarded(repository: Repository, work: () => void): void {
   }
 }
 
-async function restoreObjects(parts: RecoveryParts, digest: LogDigest): Promise<void> {
+export async function restoreObjects(parts: RecoveryParts, digest: LogDigest): Promise<void> {
   const records = [
     ...[...digest.commits.values()].map((commit) => commit.record),
     ...[...digest.prepared.values()].map((entry) => entry.record),
@@ -125,7 +127,10 @@ async function restoreObjects(parts: RecoveryParts, digest: LogDigest): Promise<
 }
 
 /** Sets up locks and pins of promises again; where that fails their commit will find out. */
-async function restorePrepared(parts: RecoveryParts, digest: LogDigest): Promise<PreparedEntry[]> {
+export async function restorePrepared(
+  parts: RecoveryParts,
+  digest: LogDigest,
+): Promise<PreparedEntry[]> {
   const entries = [...digest.prepared.values()];
   for (const entry of entries) {
     const owner = entry.record.transaction.id as TransactionId;
@@ -258,7 +263,7 @@ function failureOf(commit: LoggedCommit, found: readonly LoggedCommit[]): string
   return [...now.failed.values()].at(-1)?.reason ?? "A ref contradicts the decision";
 }
 
-async function releaseLeftovers(
+export async function releaseLeftovers(
   parts: RecoveryParts,
   digest: LogDigest,
   stalled: readonly TransactionId[],

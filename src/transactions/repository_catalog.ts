@@ -7,15 +7,19 @@
  */
 import { getLogger } from "@logtape/logtape";
 import { LayerdError, messageOf } from "../core/errors.ts";
-import { layerOfRef, quote } from "../core/ids.ts";
+import { quote } from "../core/ids.ts";
 import type { RepositoryId, RepositoryName, TransactionId } from "../core/ids.ts";
 import type { LogRecord } from "../core/log_record.ts";
 import { resolveLayout } from "../git/gate.ts";
 import type { Repository, RepositoryFinding } from "../git/repository.ts";
-import type { FileSystem } from "../system/file_system.ts";
-import type { WriteAheadLog } from "../wal/write_ahead_log.ts";
-import type { RepositoryCatalog, RepositoryDocument } from "./catalog.ts";
-import type { EventBus } from "./events.ts";
+import type {
+  CatalogParts,
+  RepositoryCatalog,
+  RepositoryDocument,
+  RepositoryToOpen,
+} from "./catalog.ts";
+import { LayerWatches } from "./layer_watches.ts";
+import { Quarantine } from "./quarantine.ts";
 import { findingsOf, repositoryAround, repositoryDocument } from "./repository_document.ts";
 import { repositoryError } from "./repository_errors.ts";
 
@@ -29,37 +33,20 @@ interface Entry {
   readonly repository: Repository | LayerdError;
 }
 
-export interface RepositoryToOpen {
-  readonly name: RepositoryName;
-  readonly path: string;
-  readonly adopt: boolean;
-}
-
-export interface CatalogParts {
-  readonly log: WriteAheadLog;
-  readonly fileSystem: FileSystem;
-  readonly events: EventBus;
-  readonly open: (request: RepositoryToOpen) => Promise<Repository>;
-  /** Whether an open transaction touches the repository. */
-  readonly isTouched: (id: RepositoryId) => boolean;
-  /** Records every unfinished publication in the repository as failed. */
-  readonly abandon: (id: RepositoryId) => Promise<void>;
-  readonly hasUnfinished: (id: RepositoryId) => boolean;
-}
-
 type Registration = Extract<LogRecord, { kind: "repository_added" }>;
 
 export class LoggedRepositoryCatalog implements RepositoryCatalog {
   readonly #parts: CatalogParts;
   readonly #entries = new Map<RepositoryName, Entry>();
   readonly #byId = new Map<RepositoryId, Repository>();
-  readonly #watches = new Map<RepositoryId, { close(): void }>();
-  readonly #quarantined = new Map<RepositoryId, TransactionId>();
+  readonly #watches: LayerWatches;
+  readonly #quarantine = new Quarantine();
   /** Registrations change one after the other. */
   #tail: Promise<unknown> = Promise.resolve();
 
   constructor(parts: CatalogParts) {
     this.#parts = parts;
+    this.#watches = new LayerWatches(parts.events);
   }
 
   get(name: RepositoryName): Repository {
@@ -77,6 +64,11 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
     return [...this.#byId.values()];
   }
 
+  absence(id: RepositoryId, name: RepositoryName): LayerdError {
+    const entry = [...this.#entries.values()].find(({ repositoryId }) => repositoryId === id);
+    return entry?.repository instanceof LayerdError ? entry.repository : notFound(name);
+  }
+
   registrations(): readonly Registration[] {
     return [...this.#entries.values()].map((entry) => ({
       kind: "repository_added",
@@ -87,43 +79,62 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
   }
 
   requireWritable(repository: Repository): void {
-    const transactionId = this.#quarantined.get(repository.id);
-    if (transactionId === undefined) return;
-    throw new LayerdError(
-      "repository_quarantined",
-      `Writing to repository ${repository.name} is stopped: transaction ${transactionId} was ` +
-        `decided and a ref contradicts it; look at GET /v1/transactions/${transactionId}`,
-      { transaction_id: transactionId },
-    );
+    this.#quarantine.requireWritable(repository);
   }
 
   quarantine(id: RepositoryId, transactionId: TransactionId): void {
-    this.#quarantined.set(id, transactionId);
+    this.#quarantine.set(id, transactionId);
     const repository = this.byId(id)?.name ?? id;
     this.#parts.events.publish("health.changed", { repository, status: "quarantined" });
   }
 
   /** Opens a repository that the log names; it stays registered whatever comes of it. */
   async restore(id: RepositoryId, name: RepositoryName, path: string): Promise<void> {
-    let repository: Repository | LayerdError;
-    try {
-      repository = await this.#parts.open({ name, path, adopt: false });
-      if (repository.id !== id) {
-        await repository.close();
-        repository = new LayerdError(
-          "repository_owned",
-          `Another repository stands at ${path} than the one registered as ${name}; ` +
-            `remove the registration, or put the old one back and restart`,
-          { reason: "replaced" },
-        );
-      }
-    } catch (error) {
-      repository = repositoryError(error, name);
-    }
-    this.#enter({ name, path, repositoryId: id, repository });
+    this.#enter({
+      name,
+      path,
+      repositoryId: id,
+      repository: await this.#openKnown(id, name, path),
+    });
   }
 
-  add(request: RepositoryToOpen): Promise<RepositoryDocument> {
+  /** Tries a registered repository that was away; false where it still is. */
+  reopen(name: RepositoryName): Promise<boolean> {
+    return this.#inTurn(async () => {
+      const entry = this.#entries.get(name);
+      if (!entry || !(entry.repository instanceof LayerdError)) return false;
+      const repository = await this.#openKnown(entry.repositoryId, name, entry.path);
+      if (repository instanceof LayerdError) {
+        this.#entries.set(name, { ...entry, repository });
+        return false;
+      }
+      try {
+        await this.#parts.welcomeBack(repository, () => this.#enter({ ...entry, repository }));
+      } catch (error) {
+        this.#byId.delete(entry.repositoryId);
+        this.#watches.stop(entry.repositoryId);
+        this.#entries.set(name, { ...entry, repository: repositoryError(error, name) });
+        await this.#leave(repository, () => repository.close());
+        throw error;
+      }
+      this.#parts.events.publish("health.changed", { repository: name, status: "healthy" });
+      return true;
+    });
+  }
+
+  async #openKnown(
+    expected: RepositoryId,
+    name: RepositoryName,
+    path: string,
+  ): Promise<Repository | LayerdError> {
+    try {
+      return await this.#parts.open({ name, path, adopt: false, expected });
+    } catch (error) {
+      return repositoryError(error, name);
+    }
+  }
+
+  add(request: Omit<RepositoryToOpen, "expected">): Promise<RepositoryDocument> {
     return this.#inTurn(async () => {
       const entry = this.#entries.get(request.name);
       if (entry) {
@@ -136,14 +147,23 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
     });
   }
 
-  /** For `--repository`: the same name and repository again is no error. */
-  ensure(request: RepositoryToOpen): Promise<Repository> {
+  /**
+   * For `--repository`: the same name and repository again is no error, nor is one that is
+   * registered under this path and away now: it is served when it comes back.
+   */
+  ensure(request: Omit<RepositoryToOpen, "expected">): Promise<void> {
     return this.#inTurn(async () => {
       const entry = this.#entries.get(request.name);
-      if (!entry) return await this.#register(request);
-      if (entry.repository instanceof LayerdError) throw entry.repository;
-      const { commonDir } = resolveLayout(this.#parts.fileSystem, request.path);
-      if (entry.repository.commonDir === commonDir) return entry.repository;
+      if (!entry) {
+        await this.#register(request);
+        return;
+      }
+      if (entry.repository instanceof LayerdError) {
+        if (entry.path === request.path) return;
+      } else {
+        const { commonDir } = resolveLayout(this.#parts.fileSystem, request.path);
+        if (entry.repository.commonDir === commonDir) return;
+      }
       throw new LayerdError(
         "repository_exists",
         `A repository is registered as ${request.name}: ${entry.path}`,
@@ -156,7 +176,7 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
       const entry = this.#entries.get(name);
       if (!entry) throw notFound(name);
       const id = entry.repositoryId;
-      const unfinished = this.#parts.hasUnfinished(id) || this.#quarantined.has(id);
+      const unfinished = this.#parts.hasUnfinished(id) || this.#quarantine.of(id) !== null;
       if (this.#parts.isTouched(id) && !(unfinished && options.abandon)) {
         throw new LayerdError(
           "repository_busy",
@@ -181,8 +201,8 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
         throw error;
       }
       this.#byId.delete(id);
-      this.#quarantined.delete(id);
-      this.#unwatch(id);
+      this.#quarantine.lift(id);
+      this.#watches.stop(id);
       const { repository } = entry;
       if (repository instanceof LayerdError) return;
       await this.#leave(repository, () => repository.forget());
@@ -195,7 +215,7 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
 
   /** What a quick look finds; a repository that cannot be looked at is a finding too. */
   findings(repository: Repository): Promise<readonly RepositoryFinding[]> {
-    return findingsOf(repository, this.#quarantined.get(repository.id) ?? null);
+    return findingsOf(repository, this.#quarantine.of(repository.id));
   }
 
   /** Registrations whose repository cannot be used now, and why. */
@@ -212,12 +232,12 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
   async close(): Promise<void> {
     await this.#tail.catch(() => undefined);
     for (const repository of this.all()) {
-      this.#unwatch(repository.id);
+      this.#watches.stop(repository.id);
       await this.#leave(repository, () => repository.close());
     }
   }
 
-  async #register(request: RepositoryToOpen): Promise<Repository> {
+  async #register(request: Omit<RepositoryToOpen, "expected">): Promise<Repository> {
     const { commonDir } = resolveLayout(this.#parts.fileSystem, request.path);
     const same = this.all().find((other) => other.commonDir === commonDir);
     if (same) {
@@ -226,7 +246,7 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
         `${request.path} is registered already as ${same.name}`,
       );
     }
-    const repository = await this.#parts.open(request);
+    const repository = await this.#parts.open({ ...request, expected: null });
     const twin = this.byId(repository.id);
     if (twin) {
       await repository.close();
@@ -254,32 +274,7 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
     const { repository } = entry;
     if (repository instanceof LayerdError) return;
     this.#byId.set(entry.repositoryId, repository);
-    try {
-      this.#watches.set(entry.repositoryId, this.#watch(repository));
-    } catch (error) {
-      logger.warn("Native changes of layers in {repository} are not reported: {error}", {
-        repository: repository.name,
-        error: messageOf(error),
-      });
-    }
-  }
-
-  #watch(repository: Repository): { close(): void } {
-    return repository.watchLayers((change) => {
-      this.#parts.events.publish("layer.changed", {
-        repository: repository.name,
-        layer: layerOfRef(change.ref),
-        ref: change.ref,
-        old: change.old,
-        new: change.new,
-        transaction_id: null,
-      });
-    });
-  }
-
-  #unwatch(id: RepositoryId): void {
-    this.#watches.get(id)?.close();
-    this.#watches.delete(id);
+    this.#watches.start(repository);
   }
 
   /** A repository that is gone from the disk has nothing to give back. */

@@ -16,6 +16,7 @@ import { LockTables } from "../core/lock_table.ts";
 import type { RepositoryPart } from "../core/log_record.ts";
 import type { Operation } from "../core/operations.ts";
 import type { TransactionDocument } from "../core/transaction_document.ts";
+import type { Repository } from "../git/repository.ts";
 import type { LedgerFilter } from "../ledger/ledger.ts";
 import { type AdoptedRef, AdoptedTransactions } from "./adopted_transactions.ts";
 import { BeginTransaction } from "./begin_transaction.ts";
@@ -294,6 +295,10 @@ class PipelinedTransactionManager implements LocalTransactionManager {
 
   adoptPrepared(document: TransactionDocument, parts: readonly RepositoryPart[]): void {
     this.#adopted.prepared(document, parts);
+  }
+
+  adoptRepository(id: TransactionId, back: Repository, parts: readonly RepositoryPart[]): void {
+    this.#adopted.returned(id, back, parts);
   }
 
   adoptCommitting(

@@ -183,3 +183,24 @@ async function exists(path: string): Promise<boolean> {
     throw error;
   }
 }
+
+isolated(
+  "a registered --repository that is away does not keep the daemon from starting",
+  async (scene) => {
+    const path = await makeRepository(scene.path("app"));
+    const options = { repositories: { app: path } };
+    await scene.start(options);
+    await Deno.rename(path, `${path}.away`);
+    await scene.restart(options);
+    const { json } = await scene.daemon.client.request("GET", "/v1/health");
+    const health = json as { status: string; repositories: { findings: { detail: string }[] }[] };
+    assertEquals(health.status, "degraded");
+    assertStringIncludes(health.repositories[0]?.findings[0]?.detail ?? "", path);
+  },
+);
+
+isolated("a --repository that was never there keeps the daemon from starting", async (scene) => {
+  const options = { repositories: { app: scene.path("nowhere") } };
+  const refused = await assertRejects(() => scene.start(options), DaemonRefused);
+  assertStringIncludes(refused.stderr, scene.path("nowhere"));
+});

@@ -21,6 +21,7 @@ function daemon(changes: Partial<ClaimRequest> = {}): ClaimRequest {
     incarnation: 1,
     lastLsn: 10,
     adopt: false,
+    expected: null,
     ...changes,
   };
 }

@@ -64,5 +64,6 @@ export function openOptions(path: string): OpenRepositoryOptions {
     incarnation: 1,
     lastLsn: 10,
     adopt: false,
+    expected: null,
   };
 }
