@@ -22,13 +22,14 @@ export function addDoctorCommand(program: Command, host: CliHost): void {
     .description("look for damage in log, ledger and repositories, with or without a daemon")
     .option("--state-dir <dir>", "where the log and the ledger are")
     .option("--repo <path>", "look at this repository alone")
-    .option("--fix", "mend what is provably right; the daemon must not run")
+    .option("--fix", "mend what is provably right, with the daemon stopped")
     .action((options: DoctorArguments) =>
       withSession(host, options, async ({ client, output }) => {
         const health = await healthIfRunning(client);
-        if (options.fix === true && health !== null) {
+        if (options.fix === true && health !== null && options.repo === undefined) {
           throw new AnsweredNo(
-            `The daemon with pid ${health.pid} runs: \`layerd stop\` it, then run this again`,
+            `The daemon with pid ${health.pid} runs: \`layerd stop\` it, then run this again ` +
+              "(a repository that it does not serve can be mended now, with --repo)",
           );
         }
         const examined = await host.examine({

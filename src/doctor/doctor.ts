@@ -34,7 +34,7 @@ export async function examine(options: DoctorOptions): Promise<DoctorReport> {
   const state = claimForLooking(options);
   try {
     const findings = [...state.findings];
-    const may = state.isServed ? "look" : mode;
+    const may = state.isServed && repository === null ? "look" : mode;
     const isLogOurs = !state.isServed && repository === null;
     const log = await lookAtLog(fileSystem, join(stateDirectory, "log"), isLogOurs ? may : "look");
     // A live daemon's log has an unfinished end, and its opening has judged the rest.

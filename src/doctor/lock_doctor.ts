@@ -10,6 +10,7 @@ import { type Diagnosis, found, mended } from "../core/diagnosis.ts";
 import { STALE_FILE_MS } from "../core/limits.ts";
 import type { RepositoryLayout } from "../git/gate.ts";
 import { LooseRefs } from "../git/loose_refs.ts";
+import { isSame } from "../git/lock_links.ts";
 import { OWNER_MAGIC, ownerPath } from "../git/owner_file.ts";
 import type { Clock } from "../system/clock.ts";
 import type { FileHandle, FileInfo, FileSystem } from "../system/file_system.ts";
@@ -86,8 +87,4 @@ function openCopy(fileSystem: FileSystem, path: string, info: FileInfo): FileHan
   if (new TextDecoder().decode(start.subarray(0, count)) === OWNER_MAGIC) return handle;
   handle.close();
   return null;
-}
-
-function isSame(a: FileInfo, b: FileInfo): boolean {
-  return a.inode === b.inode && a.device === b.device;
 }

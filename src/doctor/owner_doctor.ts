@@ -8,13 +8,8 @@
 import { type Diagnosis, found, mended } from "../core/diagnosis.ts";
 import { LayerdError } from "../core/errors.ts";
 import type { RepositoryLayout } from "../git/gate.ts";
-import {
-  type OwnerIdentity,
-  ownerPath,
-  parseOwner,
-  removeLinksTo,
-  rewriteOwner,
-} from "../git/owner_file.ts";
+import { type OwnerIdentity, ownerPath, parseOwner, rewriteOwner } from "../git/owner_file.ts";
+import { removeLinksTo } from "../git/lock_links.ts";
 import { type Position, readPosition } from "../git/position.ts";
 import type { FileSystem } from "../system/file_system.ts";
 import type { LogLook } from "./log_doctor.ts";

@@ -41,6 +41,8 @@ export async function lookAtRepository(
   }
   try {
     const may = mode === "fix" && !(held instanceof LayerdError) ? "fix" : "look";
+    // A dead copy of a lock is nobody's, whoever serves the repository.
+    findings.push(...lookAtLocks({ fileSystem, clock: machine.clock, layout, mode }));
     findings.push(...await lookInside(machine, layout, patient, log, may));
   } finally {
     if (held !== null && !(held instanceof LayerdError)) held.handle.close();
@@ -55,9 +57,9 @@ async function lookInside(
   { digest }: LogLook,
   mode: "look" | "fix",
 ): Promise<Diagnosis[]> {
-  const { fileSystem, clock, random } = machine;
+  const { fileSystem, random } = machine;
   const repositoryId = patient.registered?.id ?? null;
-  const findings = lookAtLocks({ fileSystem, clock, layout, mode });
+  const findings: Diagnosis[] = [];
   const refs = lookAtRefs({ fileSystem, layout, digest, repositoryId, mode });
   findings.push(...refs, ...lookAtLeftovers(machine, layout, mode));
   const objects = new RepositoryObjects(fileSystem, layout, random);

@@ -7,12 +7,14 @@ import type { HistoryEntry, ObjectStore } from "./repository.ts";
 /**
  * Commits reachable from `tip`, at most `limit`, in the order of `git log`: of those whose
  * child was shown, the one with the latest committer time comes next. Each is shown once
- * and read only when it is near. Throws `git_error` where a commit is missing or damaged.
+ * and read only when it is near. Parents of the commits in `edge` are not looked for
+ * (shallow.ts). Throws `git_error` where a commit is missing or damaged.
  */
 export async function* readHistory(
   objects: Pick<ObjectStore, "read">,
   tip: ObjectId,
   limit: number,
+  edge: ReadonlySet<ObjectId> = new Set(),
 ): AsyncGenerator<HistoryEntry> {
   const queue = new CommitQueue();
   const seen = new Set<ObjectId>([tip]);
@@ -22,7 +24,7 @@ export async function* readHistory(
     if (next === null) return;
     yield next;
     if (shown + 1 === limit) return;
-    for (const parent of next.fields.parents) {
+    for (const parent of edge.has(next.oid) ? [] : next.fields.parents) {
       if (seen.has(parent)) continue;
       seen.add(parent);
       queue.push(await readCommit(objects, parent));

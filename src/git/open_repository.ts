@@ -4,7 +4,7 @@
  */
 import { LayerdError } from "../core/errors.ts";
 import type { LogId, RepositoryId, RepositoryName } from "../core/ids.ts";
-import { isObjectId } from "../core/ids.ts";
+import { isObjectId, type ObjectId } from "../core/ids.ts";
 import type { RefEdit } from "../core/ref_edit.ts";
 import type { Identity } from "../core/transaction_document.ts";
 import type { Clock } from "../system/clock.ts";
@@ -29,6 +29,7 @@ import type {
   TreeReader,
 } from "./repository.ts";
 import { lookForDamage } from "./repository_findings.ts";
+import { shallowCommits } from "./shallow.ts";
 import { CachedTreeReader } from "./tree_reader.ts";
 
 export interface OpenRepositoryOptions {
@@ -156,6 +157,10 @@ class OpenedRepository implements Repository {
       refs: this.refs,
       publisher: this.publisher,
     });
+  }
+
+  shallowCommits(): ReadonlySet<ObjectId> {
+    return shallowCommits(this.#fs, this.commonDir);
   }
 
   workTrees(): readonly string[] {

@@ -12,7 +12,9 @@
  *     locks an existing one looks afterwards whether the name still means that inode.
  * O3. A file is replaced only when no lock links to it: with its flock free those links are
  *     dead, and they are removed first.
- * O4. `position` says "released" only when no lock links to the owner file.
+ * O4. A copy made of hard links shares the owner's inode with its original, and so its flock:
+ *     it gets an inode of its own before it is locked, when an operator adopts it.
+ * O5. `position` says "released" only when no lock links to the owner file.
  */
 import { LayerdError } from "../core/errors.ts";
 import type { LogId, RepositoryId } from "../core/ids.ts";
@@ -20,17 +22,19 @@ import type { FileHandle, FileSystem } from "../system/file_system.ts";
 import type { Random } from "../system/random.ts";
 import { makeLayerdDirectories, type RepositoryLayout } from "./gate.ts";
 import {
+  detachLinkedCopy,
   type HeldOwner,
   holdExisting,
+  linkedCopyOf,
   makeOwner,
   type OwnerIdentity,
   ownerPath,
   parseOwner,
   partsOf,
   removeLayerdDirectory,
-  removeLinksTo,
   replaceOwner,
 } from "./owner_file.ts";
+import { removeLinksTo } from "./lock_links.ts";
 import { type Position, readPosition, writePosition } from "./position.ts";
 
 const CLAIM_TRIES_MAX = 5;
@@ -143,6 +147,11 @@ export async function claimRepository(
   if (request.expected !== null) requireOwnerFile(fs, layout);
   makeLayerdDirectories(fs, layout);
   const { layerd, shared } = partsOf(layout);
+  const original = linkedCopyOf(fs, layout);
+  if (original !== null) {
+    if (!request.adopt) throw copyOf(layout, original);
+    await detachLinkedCopy(fs, layout);
+  }
   let held = await holdOwner(fs, layout, request);
   try {
     requireExpected(layout, held, request);
@@ -238,7 +247,7 @@ function mustBeRemade(
   }
   const original = position === null ? null : copiedFrom(fs, layout, identity, position);
   if (original !== null) {
-    refuse("copy", `${layout.commonDir} is a copy of ${original}, which this log owns`);
+    if (!adopt) throw copyOf(layout, original);
     return true;
   }
   // Each start raises the incarnation: one that a daemon had and never gave back is not ours.
@@ -251,6 +260,14 @@ function mustBeRemade(
     );
   }
   return false;
+}
+
+function copyOf({ commonDir }: RepositoryLayout, original: string): LayerdError {
+  return new LayerdError(
+    "repository_owned",
+    `${commonDir} is a copy of ${original}; adopt it to give it an identity of its own`,
+    { reason: "copy" },
+  );
 }
 
 /** The other existing place with this repository id, or null. A moved repository has none. */

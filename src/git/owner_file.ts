@@ -8,6 +8,7 @@ import { type LogId, parseLogId, parseRepositoryId, type RepositoryId } from "..
 import { errorCode, type FileHandle, type FileSystem } from "../system/file_system.ts";
 import type { Random } from "../system/random.ts";
 import { makeLayerdDirectories, type RepositoryLayout } from "./gate.ts";
+import { isSame, removeDeadCopies, removeLinksTo } from "./lock_links.ts";
 import { type Position, readPosition } from "./position.ts";
 import { shareWithGroup } from "./shared_permissions.ts";
 
@@ -59,7 +60,7 @@ export function holdExisting(fs: FileSystem, layout: RepositoryLayout): HeldOwne
     if (!handle.tryLock()) throw servedBy(readPosition(fs, partsOf(layout).layerd), layout);
     const info = handle.info();
     const named = fs.lstatIfAny(path);
-    if (named !== null && named.inode === info.inode && named.device === info.device) {
+    if (named !== null && isSame(named, info)) {
       const bytes = new Uint8Array(Math.min(info.size, 1_024));
       const count = handle.readAt(bytes, 0);
       return { handle, identity: parseOwner(bytes.subarray(0, count), path) };
@@ -70,6 +71,28 @@ export function holdExisting(fs: FileSystem, layout: RepositoryLayout): HeldOwne
   }
   handle.close();
   return null;
+}
+
+/**
+ * The repository that this one was copied from by hard links, or null. The owner file is then
+ * one file under two names, while the directories are two (under a bind mount they are one).
+ */
+export function linkedCopyOf(fs: FileSystem, layout: RepositoryLayout): string | null {
+  const original = readPosition(fs, partsOf(layout).layerd)?.commonDir ?? null;
+  if (original === null || original === layout.commonDir) return null;
+  const [here, there] = [ownerPath(layout), `${original}/layerd/owner`].map((path) =>
+    fs.lstatIfAny(path)
+  );
+  if (!here || !there || !isSame(here, there)) return null;
+  return isSame(fs.lstat(layout.commonDir), fs.lstat(original)) ? null : original;
+}
+
+/** Takes the shared owner file, and the locks that link to it, out of the copy. */
+export async function detachLinkedCopy(fs: FileSystem, layout: RepositoryLayout): Promise<void> {
+  const path = ownerPath(layout);
+  removeLinksTo(fs, layout, fs.lstat(path));
+  fs.unlink(path);
+  await fs.syncDirectory(partsOf(layout).layerd);
 }
 
 function servedBy(position: Position | null, layout: RepositoryLayout): LayerdError {
@@ -106,8 +129,7 @@ async function prepareOwner(
   const temporary = `${partsOf(layout).layerd}/tmp/owner-${random.bytes(8).toHex()}`;
   const handle = fs.open(temporary, { read: true, write: true, createNew: true });
   try {
-    const text = `${OWNER_MAGIC}\nlog ${logId}\nrepository ${identity.repositoryId}\n`;
-    handle.writeAt(new TextEncoder().encode(text), 0);
+    handle.writeAt(new TextEncoder().encode(textOf(identity)), 0);
     shareWithGroup(fs, temporary, layout.shared);
     await handle.sync();
     if (!handle.tryLock()) throw servedBy(null, layout);
@@ -148,8 +170,10 @@ export async function replaceOwner(
   old: HeldOwner,
   request: OwnerRequest,
 ): Promise<HeldOwner> {
-  const info = old.handle.info();
-  const removed = removeLinksTo(fs, layout, info);
+  const removed = [
+    ...removeLinksTo(fs, layout, old.handle.info()),
+    ...removeDeadCopies(fs, layout, textOf(old.identity)),
+  ];
   if (removed.length > 0) {
     logger.warn("Removed lock files of log {log}, whose daemon is gone: {paths}", {
       log: old.identity.logId,
@@ -173,14 +197,13 @@ export async function replaceOwner(
 export async function rewriteOwner(
   fs: FileSystem,
   layout: RepositoryLayout,
-  { logId, repositoryId }: OwnerIdentity,
+  identity: OwnerIdentity,
   unique: string,
 ): Promise<void> {
   makeLayerdDirectories(fs, layout);
   const { layerd, shared } = partsOf(layout);
   const temporary = `${layerd}/tmp/owner-${unique}`;
-  const text = `${OWNER_MAGIC}\nlog ${logId}\nrepository ${repositoryId}\n`;
-  fs.writeNewFile(temporary, new TextEncoder().encode(text));
+  fs.writeNewFile(temporary, new TextEncoder().encode(textOf(identity)));
   try {
     shareWithGroup(fs, temporary, shared);
     await fs.syncFile(temporary);
@@ -192,29 +215,8 @@ export async function rewriteOwner(
   await fs.syncDirectory(layerd);
 }
 
-/** Removes every lock file that is a hard link to the owner file; answers their paths. */
-export function removeLinksTo(
-  fs: FileSystem,
-  layout: RepositoryLayout,
-  owner: { readonly device: number; readonly inode: number },
-): string[] {
-  const removed: string[] = [];
-  const removeIfOurs = (path: string) => {
-    const info = fs.lstatIfAny(path);
-    if (info === null || info.inode !== owner.inode || info.device !== owner.device) return;
-    fs.unlink(path);
-    removed.push(path);
-  };
-  const visit = (directory: string) => {
-    for (const { name, kind } of fs.readDirectory(directory)) {
-      const path = `${directory}/${name}`;
-      if (kind === "directory") visit(path);
-      else if (name.endsWith(".lock")) removeIfOurs(path);
-    }
-  };
-  removeIfOurs(`${layout.commonDir}/packed-refs.lock`);
-  visit(`${layout.commonDir}/refs`);
-  return removed;
+function textOf({ logId, repositoryId }: OwnerIdentity): string {
+  return `${OWNER_MAGIC}\nlog ${logId}\nrepository ${repositoryId}\n`;
 }
 
 /** The owner file goes last: until then nobody else can take the repository. */

@@ -207,6 +207,8 @@ export interface Repository {
   recheck(): void;
   /** Quick look for damage and leftovers. */
   findings(): Promise<RepositoryFinding[]>;
+  /** Commits whose parents are not here on purpose: the edge of a shallow clone. */
+  shallowCommits(): ReadonlySet<ObjectId>;
   /** Work-tree paths (main and linked) that belong to it, canonical. */
   workTrees(): readonly string[];
   /** Reports changes of layer refs that this daemon did not make, until closed. */

@@ -121,7 +121,8 @@ class CatalogLayerReader implements LayerReader {
     const tip = repository.refs.read(layerRef(layer));
     if (tip === null) throw layerNotFound(name, layer);
     const commits = [];
-    for await (const { oid, fields } of readHistory(repository.objects, tip, limit)) {
+    const edge = repository.shallowCommits();
+    for await (const { oid, fields } of readHistory(repository.objects, tip, limit, edge)) {
       commits.push({
         oid,
         message: fields.message,

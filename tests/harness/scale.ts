@@ -5,7 +5,11 @@
 
 /** The count for this run. */
 export function scaled(counts: { readonly reduced: number; readonly full: number }): number {
-  return Deno.env.get("LAYERD_SCALE") === "full" ? counts.full : counts.reduced;
+  return isFullScale() ? counts.full : counts.reduced;
+}
+
+export function isFullScale(): boolean {
+  return Deno.env.get("LAYERD_SCALE") === "full";
 }
 
 /** The seed of this run: given, or fresh. */

@@ -47,3 +47,19 @@ Deno.test("README's tour runs word for word", async () => {
   assertStringIncludes(shell ?? "", '{"timeout":60}');
   assertStringIncludes(shell ?? "", "raise the timeout");
 });
+
+Deno.test("every row of the README's compatibility table names a test that is there", async () => {
+  const readme = await Deno.readTextFile(`${ROOT}README.md`);
+  const table = readme.slice(readme.indexOf("shape by shape"), readme.indexOf("**System**"));
+  const named = [...table.matchAll(/\| `([^`]+)` +\|$/gm)].map((match) => match[1] ?? "");
+  assert(named.length >= 25, `only ${named.length} rows name a test`);
+  let tests = "";
+  for await (const { name } of Deno.readDir(`${ROOT}tests/interop`)) {
+    tests += await Deno.readTextFile(`${ROOT}tests/interop/${name}`);
+  }
+  for (const name of named) {
+    if (name.endsWith(".ts")) await Deno.stat(`${ROOT}${name}`);
+    // An ellipsis stands for the cases of one test.
+    else for (const part of name.split("…")) assert(tests.includes(part), name);
+  }
+});
