@@ -82,6 +82,11 @@ export class LooseRefs {
     }
   }
 
+  /** Names of everything that stands right in a directory. */
+  namesIn(directory: string): Set<string> {
+    return new Set(this.#list(directory).map(({ name }) => name));
+  }
+
   /** All directories below and with `directory`, relative to the common directory. */
   *directories(directory: string): Generator<string> {
     yield directory;

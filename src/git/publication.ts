@@ -32,6 +32,7 @@ import { invariant, LayerdError } from "../core/errors.ts";
 import type { ObjectId, RefName } from "../core/ids.ts";
 import type { RefEdit } from "../core/ref_edit.ts";
 import { errorCode, type FileSystem } from "../system/file_system.ts";
+import { LooseGlance } from "./loose_glance.ts";
 import type { LooseRefs } from "./loose_refs.ts";
 import { lockedLooseValue } from "./locked_refs.ts";
 import type { PackedEntry } from "./packed_refs.ts";
@@ -123,8 +124,9 @@ class FilesPublication implements StagedPublication {
     invariant(this.#state === "staged", `a publication that is ${this.#state} is published`);
     try {
       requireLocks(this.#parts, this.#refs);
+      const loose = new LooseGlance(this.#parts.loose, this.#refs);
       for (const ref of this.#refs) {
-        if (this.#parts.loose.read(ref).kind === "absent") continue;
+        if (loose.read(ref).kind === "absent") continue;
         throw new LayerdError("git_error", `Ref ${ref} was written in spite of its lock`);
       }
       replacePackedRefs(this.#parts, this.#aside);
@@ -156,8 +158,9 @@ async function fold(
   refs: readonly RefName[],
 ): Promise<PackedState> {
   const values = new Map<RefName, ObjectId>();
+  const loose = new LooseGlance(parts.loose, refs);
   for (const ref of refs) {
-    const oid = lockedLooseValue(parts.loose, ref);
+    const oid = lockedLooseValue(loose, ref);
     if (oid !== null) values.set(ref, oid);
   }
   if (values.size === 0) return base;

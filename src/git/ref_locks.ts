@@ -11,6 +11,8 @@
  * K4. Every unlink looks at the inode first: people and tools remove lock files by hand,
  *     and then the name may be another program's.
  * K5. Only directories below `refs/` are made, and only empty ones removed (loose_refs.ts).
+ * K6. Many locks are checked by the owner file's link count. Somebody who removes one and has
+ *     hard-linked another (a backup) deceives it: then the comparison of values decides.
  */
 import { getLogger } from "@logtape/logtape";
 import { invariant, LayerdError } from "../core/errors.ts";
@@ -25,6 +27,8 @@ import type { RefFiles } from "./ref_files.ts";
 import type { LockOutcome } from "./repository.ts";
 
 const LOCK_TRIES = 3;
+/** From so many refs on their locks are counted instead of looked at. */
+const COUNTED_MIN = 16;
 const logger = getLogger(["layerd", "git"]);
 
 type Refusal = Exclude<LockOutcome, { kind: "locked" }>;
@@ -153,8 +157,18 @@ export class RefLocks {
   }
 
   stillHeld(refs: readonly RefName[]): boolean {
-    return (this.#packed !== "held" || this.packedRefsStillHeld()) &&
-      refs.every((ref) => this.refStillHeld(ref));
+    if (this.#packed === "held" && !this.packedRefsStillHeld()) return false;
+    if (refs.length >= COUNTED_MIN && refs.every((ref) => this.#refs.has(ref))) {
+      if (this.#allStand()) return true;
+    }
+    return refs.every((ref) => this.refStillHeld(ref));
+  }
+
+  /** K6. As many links as locks: none was removed, and no path need be looked at. */
+  #allStand(): boolean {
+    const { fileSystem, owner } = this.#parts;
+    const locks = this.#refs.size + (this.#packed === "free" ? 0 : 1);
+    return this.isOurs(owner.path) && fileSystem.stat(owner.path).links === 1 + locks;
   }
 
   /** Whether the file at this path is a link to our owner file. */

@@ -58,11 +58,12 @@ export class Reflog {
   /** Notes published edits, one a ref. */
   record(edits: readonly RefEdit[], note: ReflogNote): void {
     const head = this.#parts.workTrees.headOf(this.#parts.layout.commonDir);
+    const setting = this.#parts.logAllRefUpdates()?.toLowerCase() ?? null;
     for (const edit of edits) {
       try {
         if (edit.new === null) this.#remove(edit.ref);
-        else this.#append(edit.ref, edit, note);
-        if (edit.ref === head) this.#append("HEAD", edit, note);
+        else this.#append(edit.ref, edit, note, setting);
+        if (edit.ref === head) this.#append("HEAD", edit, note, setting);
       } catch (error) {
         if (!(error instanceof FileSystemError)) throw error;
         logger.warn("Reflog of {ref} was not written: {error}", {
@@ -73,17 +74,16 @@ export class Reflog {
     }
   }
 
-  #append(ref: RefName | "HEAD", edit: RefEdit, note: ReflogNote): void {
+  #append(ref: RefName | "HEAD", edit: RefEdit, note: ReflogNote, setting: string | null): void {
     if (edit.old === edit.new) return;
     const path = `${this.#root}/${ref}`;
     const exists = this.#parts.fileSystem.lstatIfAny(path)?.kind === "file";
-    if (!exists && !this.#isMadeFor(ref)) return;
+    if (!exists && !this.#isMadeFor(ref, setting)) return;
     if (exists && this.#lastValue(path) === (edit.new ?? NULL_OID)) return;
     this.#parts.files.append(path, this.#parts.layout.commonDir, encodeEntry(edit, note));
   }
 
-  #isMadeFor(ref: RefName | "HEAD"): boolean {
-    const setting = this.#parts.logAllRefUpdates()?.toLowerCase() ?? null;
+  #isMadeFor(ref: RefName | "HEAD", setting: string | null): boolean {
     if (setting === "always") return true;
     const on = setting === null
       ? !this.#parts.layout.bare

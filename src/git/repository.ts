@@ -99,16 +99,14 @@ export type LockOutcome =
 export interface LockedRefs {
   /** Throws `git_error` on a damaged ref; a symbolic ref throws `git_error` too. */
   value(ref: RefName): ObjectId | null;
+  /** Says which refs will be asked for, so that many of them cost one look at each directory. */
+  lookAt(refs: readonly RefName[]): void;
   /**
    * The name that a ref to be created collides with (a prefix or a descendant, loose, packed
-   * or an entry of somebody's `.lock`), or null. `gone` and `made`: refs that edits ahead in
-   * the same group remove and create. Locks of our own do not count.
+   * or an entry of somebody's `.lock`), or null. `gone`: refs that edits ahead in the same
+   * group remove. Locks of our own do not count.
    */
-  nameConflict(
-    ref: RefName,
-    gone: ReadonlySet<RefName>,
-    made: ReadonlySet<RefName>,
-  ): string | null;
+  nameConflict(ref: RefName, gone: ReadonlySet<RefName>): string | null;
 }
 
 /** Refs to move once the decision is durable. */

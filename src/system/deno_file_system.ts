@@ -86,6 +86,8 @@ export class DenoFileSystem implements FileSystem {
     try {
       return infoOf(Deno.lstatSync(path));
     } catch (error) {
+      // The common answer: translating it would cost as much as the call.
+      if (error instanceof Deno.errors.NotFound) return null;
       const failure = translate(error, "lstat", path);
       if (failure.code === "ENOENT" || failure.code === "ENOTDIR") return null;
       throw failure;

@@ -86,9 +86,10 @@ export async function buildPart(
 
 /** Where written refs point before file changes: commits that the part does not write. */
 function foreignTips({ layers }: RepositoryChanges): ObjectId[] {
-  return [...layers.values()].flatMap((change) =>
+  const oids = [...layers.values()].flatMap((change) =>
     change.touched && change.tip.kind === "object" ? [change.tip.oid] : []
   );
+  return [...new Set(oids)];
 }
 
 /**
@@ -108,9 +109,10 @@ async function foundBlobs({ repository, found }: RepositoryChanges): Promise<New
  * pruned them since they were named, so they are looked for once more under the locks.
  */
 export function reliedOn(changes: RepositoryChanges): ObjectId[] {
-  return [...changes.layers.values()].flatMap(({ touched, tip, base }) =>
+  const oids = [...changes.layers.values()].flatMap(({ touched, tip, base }) =>
     touched && tip.kind === "object" && tip.oid !== base ? [tip.oid] : []
   );
+  return [...new Set(oids)];
 }
 
 /** Where the parts' refs move, as the contract shows it. */

@@ -7,6 +7,7 @@ import type { RefConflict } from "../core/errors.ts";
 import type { ObjectId, RefName } from "../core/ids.ts";
 import type { RepositoryPart } from "../core/log_record.ts";
 import { conflictOf } from "../core/recovery_plan.ts";
+import { RefNameSet } from "../core/ref_name_set.ts";
 import type { RefEdit } from "../core/ref_edit.ts";
 import type { LockedRefs, Repository, StagedPublication } from "../git/repository.ts";
 
@@ -17,7 +18,7 @@ export class Lane {
   readonly repository: Repository;
   readonly #locked: LockedRefs;
   readonly #planned = new Map<RefName, RefEdit>();
-  readonly #made: Set<RefName>;
+  readonly #made: RefNameSet;
   readonly #gone = new Set<RefName>();
   readonly #checkedOut: ReadonlySet<RefName>;
   staged: StagedPublication | null = null;
@@ -25,7 +26,7 @@ export class Lane {
   /** Requires the repository's packed-refs.lock. `promised`: names that others will create. */
   constructor(repository: Repository, promised: readonly RefName[]) {
     this.repository = repository;
-    this.#made = new Set(promised);
+    this.#made = new RefNameSet(promised);
     this.#locked = repository.publisher.readLocked();
     this.#checkedOut = repository.refs.checkedOut();
   }
@@ -42,6 +43,7 @@ export class Lane {
 
   /** Refs of the part that are not where it expects them. */
   conflicts(part: RepositoryPart): RefConflict[] {
+    this.#locked.lookAt([...part.checks, ...part.edits].map(({ ref }) => ref));
     const conflicts: RefConflict[] = [];
     const compare = (ref: RefName, expected: ObjectId | null) => {
       const actual = this.value(ref);
@@ -55,7 +57,7 @@ export class Lane {
   /** Why the part's edits cannot stand beside other names or a work tree, or null. */
   refusal(part: RepositoryPart): LayerdError | null {
     const gone = new Set([...this.#gone, ...part.edits.filter(removes).map((edit) => edit.ref)]);
-    const made = new Set([...this.#made, ...part.edits.filter(creates).map((edit) => edit.ref)]);
+    const made = new RefNameSet(part.edits.filter(creates).map((edit) => edit.ref));
     for (const edit of part.edits) {
       if (this.#checkedOut.has(edit.ref) && edit.old !== edit.new) {
         return new LayerdError(
@@ -65,11 +67,12 @@ export class Lane {
         );
       }
       if (!creates(edit)) continue;
-      const other = this.#locked.nameConflict(edit.ref, gone, made);
-      if (other !== null) {
+      const name = clashIn(made, edit.ref) ?? clashIn(this.#made, edit.ref) ??
+        this.#locked.nameConflict(edit.ref, gone);
+      if (name !== null) {
         return new LayerdError(
           "name_conflict",
-          `${edit.ref} cannot exist beside ${other} in repository ${part.repository}`,
+          `${edit.ref} cannot exist beside ${name} in repository ${part.repository}`,
         );
       }
     }
@@ -95,4 +98,8 @@ function creates(edit: RefEdit): boolean {
 
 function removes(edit: RefEdit): boolean {
   return edit.new === null;
+}
+
+function clashIn(names: RefNameSet, ref: RefName): RefName | null {
+  return names.clashes(ref).next().value ?? null;
 }

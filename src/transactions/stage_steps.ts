@@ -104,11 +104,16 @@ export class StageSteps {
 
   #context(transaction: OpenTransaction, signal: AbortSignal | null): StagingContext {
     const { access, catalog } = this.#parts;
+    const valuesAbove = remembered((repository: Repository) =>
+      remembered((ref: RefName) => repository.refs.read(ref))
+    );
     return {
       changes: transaction.changes,
       repository: (name) => catalog.get(name),
       requireWritable: (repository) => catalog.requireWritable(repository),
       touch: (repository, ref, mode) => access.touch(transaction, repository, ref, mode, signal),
+      checkedOut: remembered((repository) => repository.refs.checkedOut()),
+      valueAbove: (repository, ref) => valuesAbove(repository)(ref),
       layers: (repository) => transaction.snapshots?.get(repository.id) ?? null,
       bytes: (repository, file) => bytesOf(this.#parts.fileSystem, repository, file),
       upload: (oid: ObjectId) => transaction.upload(oid),
@@ -135,4 +140,14 @@ function refuseTooMany(operations: number): void {
 
 function namesOf(transaction: OpenTransaction): string {
   return [...transaction.changes.repositories].map(({ repository }) => repository.name).join(", ");
+}
+
+/** Asks once for each key. */
+function remembered<Key, Value>(ask: (key: Key) => Value): (key: Key) => Value {
+  const answers = new Map<Key, { readonly value: Value }>();
+  return (key) => {
+    const known = answers.get(key) ?? { value: ask(key) };
+    answers.set(key, known);
+    return known.value;
+  };
 }

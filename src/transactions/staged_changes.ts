@@ -10,6 +10,7 @@
  */
 import type { ObjectId, RefName, RepositoryId } from "../core/ids.ts";
 import { LayerdError } from "../core/errors.ts";
+import { RefNameSet } from "../core/ref_name_set.ts";
 import {
   SAVEPOINTS_PER_TRANSACTION_MAX,
   STAGED_BYTES_PER_TRANSACTION_MAX,
@@ -21,6 +22,8 @@ import { bytesHeld, LayerChange, type Undo } from "./layer_change.ts";
 export interface RepositoryChanges {
   readonly repository: Repository;
   readonly layers: Map<RefName, LayerChange>;
+  /** The names of `layers`. */
+  readonly names: RefNameSet;
   /** What `verify` expects. */
   readonly checks: Map<RefName, ObjectId | null>;
   /** Blobs that were put by id and found in the repository: somebody else may have written them. */
@@ -67,6 +70,7 @@ export class StagedChanges {
     const fresh: RepositoryChanges = {
       repository,
       layers: new Map(),
+      names: new RefNameSet(),
       checks: new Map(),
       found: new Set(),
     };
@@ -81,11 +85,12 @@ export class StagedChanges {
 
   /** The change of a ref, made with its snapshot value when this is the first. */
   change(repository: Repository, ref: RefName, base: ObjectId | null): LayerChange {
-    const { layers } = this.in(repository);
+    const { layers, names } = this.in(repository);
     const known = layers.get(ref);
     if (known) return known;
     const fresh = new LayerChange(repository.name, ref, base, repository.trees);
     layers.set(ref, fresh);
+    names.add(ref);
     return fresh;
   }
 

@@ -134,7 +134,7 @@ async function updateRef(
   repository: Repository,
   op: On<"update_ref">,
 ): Promise<void> {
-  if (repository.refs.checkedOut().has(op.ref)) {
+  if (context.checkedOut(repository).has(op.ref)) {
     throw new LayerdError(
       "ref_checked_out",
       `${op.ref} is checked out in a work tree of repository ${repository.name}`,

@@ -12,8 +12,10 @@ import {
   type RefName,
   type RepositoryName,
 } from "../core/ids.ts";
+import { namesAbove } from "../core/ref_name_set.ts";
 import type { FileMode } from "../core/operations.ts";
 import type { LockMode } from "../core/transaction_document.ts";
+import { validRefName } from "../git/ref_names.ts";
 import type { RefSnapshot, Repository } from "../git/repository.ts";
 import type { SpooledBlob } from "./blob_spool.ts";
 import type { LayerChange, VisibleFile } from "./layer_change.ts";
@@ -28,6 +30,10 @@ export interface StagingContext {
   requireWritable(repository: Repository): void;
   /** Takes the lock that the isolation asks for, then answers the ref's snapshot value. */
   touch(repository: Repository, ref: RefName, mode: LockMode): Promise<ObjectId | null>;
+  /** Branches in work trees, looked at once a list: the commit looks again. */
+  checkedOut(repository: Repository): ReadonlySet<RefName>;
+  /** What git sees at a name above a ref, likewise. */
+  valueAbove(repository: Repository, ref: RefName): ObjectId | null;
   /** The layers of the optimistic snapshot, or null: then what git sees now counts. */
   layers(repository: Repository): RefSnapshot | null;
   /** The bytes of a file that the transaction sees; `git_error` where they are missing. */
@@ -55,21 +61,19 @@ function otherName(
   repository: Repository,
   ref: RefName,
 ): RefName | null {
-  const { layers } = context.changes.in(repository);
-  for (const change of layers.values()) {
-    const clashes = ref.startsWith(`${change.ref}/`) || change.ref.startsWith(`${ref}/`);
-    if (clashes && change.exists) return change.ref;
-  }
+  const { layers, names } = context.changes.in(repository);
+  for (const name of names.clashes(ref)) if (layers.get(name)?.exists) return name;
   const gone = (name: RefName) => layers.get(name)?.exists === false;
   const snapshot = ref.startsWith(LAYER_REF_PREFIX) ? context.layers(repository) : null;
   const below = snapshot ?? repository.refs.snapshot(`${ref}/`);
   for (const [name] of below.entries(`${ref}/`)) {
     if (!gone(name)) return name;
   }
-  for (let at = ref.lastIndexOf("/"); at > 0; at = ref.lastIndexOf("/", at - 1)) {
-    // A prefix of a valid ref name that is itself looked up as one, not trusted as one.
-    const prefix = ref.slice(0, at) as RefName;
-    const value = snapshot ? snapshot.get(prefix) : repository.refs.read(prefix);
+  for (const above of namesAbove(ref)) {
+    // `refs/heads` and the like can be no refs.
+    const prefix = above.split("/").length > 2 ? validRefName(above) : null;
+    if (prefix === null) continue;
+    const value = snapshot ? snapshot.get(prefix) : context.valueAbove(repository, prefix);
     if (value !== null && !gone(prefix)) return prefix;
   }
   return null;

@@ -110,7 +110,7 @@ async function pointBack(
   context: StagingContext,
   { repository, ref, before, now }: Moved,
 ): Promise<void> {
-  if (repository.refs.checkedOut().has(ref)) {
+  if (context.checkedOut(repository).has(ref)) {
     throw new LayerdError(
       "ref_checked_out",
       `${ref} is checked out in a work tree of repository ${repository.name}`,

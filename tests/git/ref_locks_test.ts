@@ -223,3 +223,20 @@ Deno.test("RefPublisher.sweep() removes what a dead process left in layerd/tmp, 
     publisher.sweep();
     assertEquals([...Deno.readDirSync(scene.path("layerd/tmp"))].map((e) => e.name), ["spool.2"]);
   }));
+
+Deno.test("RefPublisher.stillHeld() misses one of many locks that was removed or replaced", () =>
+  RefsScene.run(async (scene) => {
+    const { publisher } = scene.open();
+    const refs = Array.from({ length: 40 }, (_, i) => layer(`many/r${i}`));
+    publisher.lockRefs(refs, "T");
+    assertEquals(publisher.stillHeld(refs), true);
+    const removed = scene.path("refs/layers/many/r7.lock");
+    await Deno.remove(removed);
+    assertEquals(publisher.stillHeld(refs), false);
+    await Deno.writeTextFile(removed, "");
+    assertEquals(publisher.stillHeld(refs), false);
+    await Deno.remove(removed);
+    await Deno.link(scene.path("layerd/owner"), removed);
+    await Deno.link(removed, scene.path("a backup"));
+    assertEquals(publisher.stillHeld(refs), true);
+  }));

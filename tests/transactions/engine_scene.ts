@@ -17,7 +17,7 @@ import type { Json } from "../../src/core/structured_value.ts";
 import type { TransactionDocument } from "../../src/core/transaction_document.ts";
 import { DenoClock } from "../../src/system/deno_clock.ts";
 import { DenoFileSystem } from "../../src/system/deno_file_system.ts";
-import { FileSystemError } from "../../src/system/file_system.ts";
+import { type FileInfo, FileSystemError } from "../../src/system/file_system.ts";
 import { DenoRandom } from "../../src/system/deno_random.ts";
 import { type Engine, openEngine } from "../../src/transactions/engine.ts";
 import type { LayerdEvent } from "../../src/transactions/events.ts";
@@ -35,6 +35,8 @@ class WatchedFileSystem extends DenoFileSystem {
   refusedUnlocks = 0;
   /** Called right before `packed-refs` is replaced. */
   beforePublication: () => void = () => {};
+  /** Looks at paths so far. */
+  looks = 0;
   readonly #unlocked: { readonly path: string; readonly resolve: () => void }[] = [];
 
   /** Resolves once this lock file is gone. */
@@ -42,6 +44,11 @@ class WatchedFileSystem extends DenoFileSystem {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#unlocked.push({ path, resolve });
     return promise;
+  }
+
+  override lstatIfAny(path: string): FileInfo | null {
+    this.looks++;
+    return super.lstatIfAny(path);
   }
 
   override unlink(path: string): void {
