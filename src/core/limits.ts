@@ -50,8 +50,11 @@ export const IDEMPOTENCY_KEY_MS_KEPT = 24 * 3_600_000;
 export const PAGE_LIMIT_DEFAULT = 100;
 export const PAGE_LIMIT_MAX = 1_000;
 export const EVENT_SUBSCRIBERS_MAX = 1_000;
-/** Events that wait for one slow subscriber before it is told `overflow` and closed. */
-export const EVENT_QUEUE_MAX = 1_024;
+/**
+ * Events that wait for one slow subscriber before it is told `overflow` and closed: room for one
+ * of each ref of the largest transaction. They are shared between subscribers.
+ */
+export const EVENT_QUEUE_MAX = 32_768;
 /** Events kept for `after=CURSOR`. */
 export const EVENTS_KEPT_MAX = 16_384;
 
@@ -61,7 +64,6 @@ export const LOOSE_BYTES_PER_TRANSACTION_MAX = 1024 * 1024;
 
 /** Transactions of one commit group. */
 export const GROUP_TRANSACTIONS_MAX = 256;
-export const GROUP_BYTES_MAX = 32 * 1024 * 1024;
 
 export const LOG_SEGMENT_BYTES = 16 * 1024 * 1024;
 /** One record's payload. A transaction's large objects are packed, so records stay small. */

@@ -75,9 +75,22 @@ export function parseConfig(text: string, source: string): ConfigEntry[] {
   return new ConfigParser(text, source).parse();
 }
 
+/** What stands before the first line that is no configuration, as git takes `.gitmodules`. */
+export function parseConfigUntilDamage(text: string): readonly ConfigEntry[] {
+  const parser = new ConfigParser(text, "");
+  try {
+    parser.parse();
+  } catch (error) {
+    if (!(error instanceof LayerdError)) throw error;
+  }
+  return parser.entries;
+}
+
 class ConfigParser {
   readonly #text: string;
   readonly #source: string;
+  /** Read so far. */
+  readonly entries: ConfigEntry[] = [];
   #position = 0;
   #section = "";
 
@@ -87,13 +100,12 @@ class ConfigParser {
   }
 
   parse(): ConfigEntry[] {
-    const entries: ConfigEntry[] = [];
     for (;;) {
       const char = this.#skip(/\s*/y);
-      if (char === "") return entries;
+      if (char === "") return this.entries;
       if (char === "#" || char === ";") this.#skip(/[^\n]*/y);
       else if (char === "[") this.#readSection();
-      else entries.push(this.#readEntry());
+      else this.entries.push(this.#readEntry());
     }
   }
 

@@ -255,8 +255,9 @@ function mustBeRemade(
   if (position !== null && (position.lsn > lastLsn || past > incarnation)) {
     refuse(
       "log_behind",
-      `${layout.commonDir} has seen LSN ${position.lsn} of this log, which ends at ${lastLsn}: ` +
-        `the state directory was restored`,
+      `${layout.commonDir} was served by start ${past} of this log, up to LSN ${position.lsn}; ` +
+        `this log is at start ${incarnation} and LSN ${lastLsn}: an old copy of the state ` +
+        `directory was put back`,
     );
   }
   return false;

@@ -25,7 +25,7 @@ export async function healthDocument(parts: HealthParts): Promise<HealthDocument
   const log = engine?.log.status();
   const failing = transactions.failed > 0 ||
     repositories.some((repository) => repository.status === "corrupted");
-  const degraded = phase !== "serving" || transactions.in_doubt > 0 ||
+  const degraded = phase !== "serving" || log?.isFull === true || transactions.in_doubt > 0 ||
     repositories.some((repository) => repository.status !== "healthy");
   return {
     status: failing ? "failing" : degraded ? "degraded" : "ok",

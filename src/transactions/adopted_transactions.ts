@@ -13,6 +13,7 @@ import {
 } from "../core/ids.ts";
 import type { LockTables } from "../core/lock_table.ts";
 import type { RepositoryPart } from "../core/log_record.ts";
+import type { PreparedRecord } from "../core/recovery_plan.ts";
 import type { LockMode, TransactionDocument } from "../core/transaction_document.ts";
 import type { Repository } from "../git/repository.ts";
 import type { RepositoryCatalog } from "./catalog.ts";
@@ -45,8 +46,9 @@ export class AdoptedTransactions {
   }
 
   /** Takes back a promise: exclusive locks on what it moves, shared ones on what it checks. */
-  prepared(document: TransactionDocument, parts: readonly RepositoryPart[]): void {
-    const transaction = openedFrom(document, "prepared", null);
+  prepared({ transaction: document, parts, idempotency: key }: PreparedRecord): void {
+    const transaction = openedFrom(document, "prepared", key);
+    if (key !== null) this.#parts.keys.adopt(key, transaction.id);
     transaction.promised = document.results;
     for (const part of parts) {
       const { repositoryId } = part;

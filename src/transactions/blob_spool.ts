@@ -53,6 +53,7 @@ export class BlobSpool {
       }
     } catch (error) {
       this.discard({ file });
+      this.#removeIfEmpty(this.#directoryOf(id));
       throw uploadError(error);
     }
   }
@@ -83,6 +84,13 @@ export class BlobSpool {
       }
     }
     return this.#files.open(file, { read: true, write: true, createNew: true, mode: PRIVATE_FILE });
+  }
+
+  #removeIfEmpty(directory: string): void {
+    const isThere = this.#files.lstatIfAny(directory) !== null;
+    if (isThere && this.#files.readDirectory(directory).length === 0) {
+      this.#files.removeDirectory(directory);
+    }
   }
 
   #removeTree(directory: string): void {

@@ -24,6 +24,7 @@ import type { Clock } from "../system/clock.ts";
 import { buildPart, reliedOn, resultsOf } from "./build.ts";
 import type { DurableCommits } from "./durable_commits.ts";
 import { RETRYABLE_REFUSALS } from "./group_member.ts";
+import type { IdempotencyKeys } from "./idempotency.ts";
 import type { LayerAccess } from "./layer_access.ts";
 import type { LockWaits } from "./lock_waits.ts";
 import type { Metrics } from "./metrics.ts";
@@ -42,6 +43,7 @@ export interface CommitStepsParts {
   readonly waits: LockWaits;
   readonly metrics: Metrics;
   readonly durable: DurableCommits;
+  readonly keys: Pick<IdempotencyKeys, "entry">;
 }
 
 export class CommitSteps {
@@ -66,7 +68,9 @@ export class CommitSteps {
 
   /** Makes the public promise: from here on only commit or rollback ends it. */
   async prepare(transaction: OpenTransaction): Promise<TransactionDocument> {
-    const request = await this.#ready(transaction, "prepare", null);
+    const { id, idempotency } = transaction.header;
+    const entry = idempotency === null ? null : this.#parts.keys.entry(idempotency, id);
+    const request = await this.#ready(transaction, "prepare", entry);
     const outcome = await this.#parts.pipeline.prepare(request);
     if (outcome.kind === "refused") throw this.#refuse(transaction, outcome.error);
     transaction.advance("vote_prepared");

@@ -240,7 +240,7 @@ function adoptOpenTransactions(
   recovered: Recovered,
 ): void {
   for (const { record } of recovered.prepared) {
-    manager.adoptPrepared(record.transaction, record.parts);
+    manager.adoptPrepared(record);
   }
   for (const { commit, settled } of recovered.stalled) {
     const refs = unfinishedParts(commit).flatMap((part) =>

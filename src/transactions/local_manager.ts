@@ -1,6 +1,7 @@
 /** The manager as its own process uses it: what it is made of, and what recovery hands it. */
 import type { FencingToken, RepositoryId, TransactionId } from "../core/ids.ts";
 import type { RepositoryPart } from "../core/log_record.ts";
+import type { PreparedRecord } from "../core/recovery_plan.ts";
 import type { TransactionDocument } from "../core/transaction_document.ts";
 import type { Repository } from "../git/repository.ts";
 import type { Ledger } from "../ledger/ledger.ts";
@@ -35,7 +36,7 @@ export interface LocalTransactionManager extends TransactionManager, Transaction
   /** Whether anything open touches the repository, so that it cannot be removed. */
   touches(repositoryId: RepositoryId): boolean;
   /** After a restart: a promise that only commit or rollback ends. Call before serving. */
-  adoptPrepared(document: TransactionDocument, parts: readonly RepositoryPart[]): void;
+  adoptPrepared(record: PreparedRecord): void;
   /** A repository was away at the restart and is back: what a promise has to do with it. */
   adoptRepository(id: TransactionId, back: Repository, parts: readonly RepositoryPart[]): void;
   /** After a restart: a decided transaction whose publication lags. Call before serving. */

@@ -109,7 +109,8 @@ export class PreparedTransactions {
       transactionId: id,
       parts: record.parts,
       transaction: { ...record.transaction, state: "committed", updated_at: now },
-      idempotency: record.idempotency,
+      // The key of a begin ends with its transaction.
+      idempotency: null,
       reliesOn: reliedOnAtCommit(record),
       deadlineMs: this.#parts.clock.monotonic() + PREPARED_COMMIT_MS_MAX,
       stillWanted: () => true,

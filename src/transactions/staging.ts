@@ -12,6 +12,7 @@ import type { FileContent, FileMode, LayerOrigin, Operation } from "../core/oper
 import { objectId } from "../git/object_codec.ts";
 import type { Repository } from "../git/repository.ts";
 import { peel } from "../git/tag_peeling.ts";
+import { placeFile } from "./place_file.ts";
 import type { LayerChange, StagedContent, StagedFile } from "./layer_change.ts";
 import { patchFile } from "./patch_file.ts";
 import {
@@ -45,7 +46,7 @@ export async function applyOperation(context: StagingContext, op: Operation): Pr
     case "put_file": {
       requireLayer(change);
       const file = await stagedFile(context, repository, op.content, op.mode);
-      return context.changes.note(await change.place(op.path, file));
+      return context.changes.note(await placeFile(context, repository, change, op.path, file));
     }
     case "patch_file":
       requireLayer(change);
@@ -55,7 +56,7 @@ export async function applyOperation(context: StagingContext, op: Operation): Pr
       return context.changes.note(await change.remove(op.path));
     case "move_file":
       requireLayer(change);
-      return await moveFile(context, change, op);
+      return await moveFile(context, repository, change, op);
   }
 }
 
@@ -116,6 +117,7 @@ function missingOrigin(repository: Repository, ref: RefName): LayerdError {
 
 async function moveFile(
   context: StagingContext,
+  repository: Repository,
   change: LayerChange,
   op: On<"move_file">,
 ): Promise<void> {
@@ -126,7 +128,7 @@ async function moveFile(
   }
   context.changes.note(await change.remove(op.from));
   const moved: StagedFile = { mode: fileMode(file.mode), oid: file.oid, content: file.content };
-  context.changes.note(await change.place(op.to, moved));
+  context.changes.note(await placeFile(context, repository, change, op.to, moved));
 }
 
 async function updateRef(

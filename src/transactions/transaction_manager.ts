@@ -15,6 +15,7 @@ import type {
 import { LockTables } from "../core/lock_table.ts";
 import type { RepositoryPart } from "../core/log_record.ts";
 import type { Operation } from "../core/operations.ts";
+import type { PreparedRecord } from "../core/recovery_plan.ts";
 import type { TransactionDocument } from "../core/transaction_document.ts";
 import type { Repository } from "../git/repository.ts";
 import type { LedgerFilter } from "../ledger/ledger.ts";
@@ -98,6 +99,7 @@ class PipelinedTransactionManager implements LocalTransactionManager {
       waits,
       metrics,
       durable: new DurableCommits(ledger),
+      keys,
     });
     const calls = this.#calls = new TransactionCalls({ clock, open, leases, steps });
     const staging = this.#staging = new StageSteps({ ...parts, access, steps });
@@ -293,8 +295,8 @@ class PipelinedTransactionManager implements LocalTransactionManager {
     return this.#open.touches(repositoryId);
   }
 
-  adoptPrepared(document: TransactionDocument, parts: readonly RepositoryPart[]): void {
-    this.#adopted.prepared(document, parts);
+  adoptPrepared(record: PreparedRecord): void {
+    this.#adopted.prepared(record);
   }
 
   adoptRepository(id: TransactionId, back: Repository, parts: readonly RepositoryPart[]): void {

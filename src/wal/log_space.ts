@@ -69,6 +69,9 @@ export class LogSpace {
   #draft: Segment | null = null;
   #ahead: Promise<void> | null = null;
   #fullUntilMs = -Infinity;
+  /** No room for a next segment at the last try; none for the bytes of the last force. */
+  #lacksSegment = false;
+  #lacksBytes = false;
   #closing = false;
 
   constructor(options: LogSpaceOptions) {
@@ -90,6 +93,11 @@ export class LogSpace {
 
   rewind(cursor: Cursor): void {
     this.#cursor = cursor;
+  }
+
+  /** Whether the last try to make room, or to write, met a full disk. */
+  get isFull(): boolean {
+    return this.#lacksSegment || this.#lacksBytes;
   }
 
   /** Reserves room for a frame of `bytes`; throws `no_space` when there is none (P1, P2). */
@@ -138,6 +146,7 @@ export class LogSpace {
     } catch (error) {
       this.#dropDraft();
       if (!isNoSpace(error)) throw error;
+      this.#lacksSegment = true;
       this.#fullUntilMs = this.#options.clock.monotonic() + FULL_RETRY_MS;
       throw this.#noSpace(error);
     }
@@ -160,6 +169,7 @@ export class LogSpace {
   #adopt(draft: Segment): void {
     this.#segments.push(draft);
     this.#draft = null;
+    this.#lacksSegment = false;
   }
 
   #dropDraft(): void {
@@ -187,6 +197,7 @@ export class LogSpace {
     const full = this.#segments.splice(0, this.#segments.indexOf(segment));
     const { index, offset } = this.#cursor;
     this.#cursor = { index: index - full.length, offset };
+    this.#lacksBytes = false;
     this.#durableEnd = blockCeiling(end);
     invariant(this.#cursor.index >= 0, "the log's cursor is behind what is durable");
     return full;
@@ -194,6 +205,7 @@ export class LogSpace {
 
   /** Gives back all that was placed since the last advance(), after a failure for space. */
   takeBack(): void {
+    this.#lacksBytes = true;
     this.#cursor = { index: 0, offset: this.#durableEnd };
     this.#fullUntilMs = this.#options.clock.monotonic() + FULL_RETRY_MS;
     this.#dropLost();
@@ -241,6 +253,7 @@ export class LogSpace {
   // whose frames are in a lost segment meets the same error. What cannot be removed now is
   // removed by the next open.
   #giveUp(draft: Segment | null, error: unknown): void {
+    this.#lacksSegment ||= isNoSpace(error);
     logger.warn("No log segment prepared ahead: {error}", { error: messageOf(error) });
     this.#fullUntilMs = this.#options.clock.monotonic() + FULL_RETRY_MS;
     try {

@@ -288,6 +288,7 @@ export class SegmentedLog implements WriteAheadLog {
       durableLsn: this.#durableLsn,
       checkpointLsn: this.#meter.checkpoint?.redoLsn ?? toLsn(0),
       bytesSinceCheckpoint: this.#meter.bytesSinceCheckpoint,
+      isFull: this.#space.isFull,
     };
   }
 

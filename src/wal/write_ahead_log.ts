@@ -59,4 +59,6 @@ export interface LogStatus {
   readonly checkpointLsn: Lsn;
   /** Bytes appended since the last checkpoint's redo position. */
   readonly bytesSinceCheckpoint: number;
+  /** The disk had no room at the last try: commits are refused with `no_space`. */
+  readonly isFull: boolean;
 }

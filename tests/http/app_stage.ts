@@ -45,6 +45,7 @@ const LOG_STATUS = {
   lastLsn: toLsn(3),
   durableLsn: toLsn(4),
   checkpointLsn: toLsn(5),
+  isFull: false,
   bytesSinceCheckpoint: 6,
 };
 

@@ -108,6 +108,7 @@ Deno.test("log.append() on a full disk keeps the reserve for records that finish
   for (let n = 0; n < 4; n += 1) await appendAndForce(log, applied());
   assertEquals((await fill(() => appendAndForce(log, applied()))).code, "no_space");
   assertThrows(() => log.append(small(1)), LayerdError);
+  assertEquals(log.status().isFull, true);
   assertEquals(fixture.files(), ["0000000001.wal"], "no unfinished segment stays behind");
   await log.close();
 
@@ -115,6 +116,7 @@ Deno.test("log.append() on a full disk keeps the reserve for records that finish
   const again = await fixture.open();
   await appendAndForce(again, large(1_000));
   assert(again.status().segments === 2);
+  assertEquals(again.status().isFull, false);
   await again.close();
 });
 
