@@ -21,6 +21,7 @@ import type {
   UndoBody,
 } from "./documents.ts";
 import { Exchange } from "./exchange.ts";
+import { ViewCalls } from "./views.ts";
 import { query, repositoryPath, transactionPath } from "./paths.ts";
 
 export {
@@ -30,6 +31,8 @@ export {
   type ProblemDocument,
 } from "./problem.ts";
 export type * from "./documents.ts";
+export type * from "./view_documents.ts";
+export type { ViewOf } from "./views.ts";
 
 /** Where a read looks: inside a transaction, at a commit, or (neither) at git's state now. */
 export interface ReadPoint {
@@ -44,9 +47,12 @@ export interface Page {
 
 export class LayerdClient {
   readonly #exchange: Exchange;
+  /** Stacks and views. */
+  readonly views: ViewCalls;
 
   constructor(options: { readonly socketPath: string }) {
     this.#exchange = new Exchange(options.socketPath);
+    this.views = new ViewCalls(this.#exchange);
   }
 
   /** Ends kept-alive connections, so that the process can end. */

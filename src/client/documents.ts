@@ -157,6 +157,7 @@ export type OperationBody =
   | OnLayer & { readonly op: "patch_file"; readonly path: string; readonly merge_patch: unknown }
   | OnLayer & { readonly op: "delete_file"; readonly path: string }
   | OnLayer & { readonly op: "move_file"; readonly from: string; readonly to: string }
+  | OnLayer & { readonly op: "merge_layer"; readonly from: string }
   | OnLayer & { readonly op: "delete_layer" }
   | {
     readonly op: "update_ref";

@@ -68,6 +68,9 @@ export function refConflictAt(value: unknown, path: string): RefConflict {
     actual: nullableText("actual"),
     ...fields["path"] === undefined ? {} : { path: textAt(fields["path"], at(path, "path")) },
     ...fields["key"] === undefined ? {} : { key: textAt(fields["key"], at(path, "key")) },
+    ...fields["reason"] === undefined
+      ? {}
+      : { reason: textAt(fields["reason"], at(path, "reason")) },
   };
 }
 

@@ -61,7 +61,8 @@ export const ERROR_CODES: readonly ErrorCode[] = Object.keys(CODES) as ErrorCode
 
 /**
  * One ref that was not where the transaction expected it; with `path` one file of it, whose
- * values are then blob ids, and with `key` one key of that file.
+ * values are then blob ids, and with `key` one key of that file. In a merge `expected` is
+ * what the layer has and `actual` what was to be merged into it.
  */
 export interface RefConflict {
   readonly repository: string;
@@ -73,6 +74,8 @@ export interface RefConflict {
   readonly path?: string;
   /** Of a structured file, in the form that `explain` prints. */
   readonly key?: string;
+  /** Of a merge: why both sides cannot be had (`content`, `deleted`, `binary`, ...). */
+  readonly reason?: string;
 }
 
 /** Who holds a lock that a request ran into. */

@@ -94,7 +94,13 @@ export const STALE_FILE_MS = 600_000;
 
 /** Largest structured file (JSON, YAML, TOML, INI) that is patched, merged by key or composed. */
 export const STRUCTURED_BYTES_MAX = 1024 * 1024;
-/** Deepest nesting of one. */
+/** Layers of one stack or view. */
+export const STACK_LAYERS_MAX = 64;
+export const MERGE_RULES_MAX = 100;
+export const GLOB_LENGTH_MAX = 1_000;
+/** Deepest nesting of a structured file. */
 export const STRUCTURED_DEPTH_MAX = 100;
+/** Pairs of same lines that a three-way merge of text compares: what it costs. */
+export const TEXT_MERGE_PAIRS_MAX = 2_000_000;
 /** Keys and items of one, with everything that YAML's aliases stand for. */
 export const STRUCTURED_NODES_MAX = 200_000;

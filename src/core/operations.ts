@@ -42,6 +42,7 @@ export type Operation =
   }
   | OnLayer & { readonly op: "delete_file"; readonly path: FilePath }
   | OnLayer & { readonly op: "move_file"; readonly from: FilePath; readonly to: FilePath }
+  | OnLayer & { readonly op: "merge_layer"; readonly from: LayerOrigin }
   | OnLayer & { readonly op: "delete_layer" }
   | {
     readonly op: "update_ref";

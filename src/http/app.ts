@@ -19,6 +19,7 @@ import { problemResponse } from "./problem.ts";
 import { repositoryHandlers } from "./repositories.ts";
 import { requestIdOf } from "./request_id.ts";
 import { transactionHandlers } from "./transactions.ts";
+import { viewHandlers } from "./views.ts";
 
 /** The application; its `fetch` is what a server calls. */
 export function createApp(parts: AppParts): Hono<AppEnv> {
@@ -29,6 +30,7 @@ export function createApp(parts: AppParts): Hono<AppEnv> {
   };
   const handlers: Record<RouteId, Handler> = {
     ...repositoryHandlers(parts),
+    ...viewHandlers(parts),
     ...transactionHandlers(parts),
     ...daemonHandlers(parts, requests),
   };

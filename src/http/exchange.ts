@@ -18,6 +18,8 @@ import type { Random } from "../system/random.ts";
 import type { RepositoryCatalog } from "../transactions/catalog.ts";
 import type { EventBus } from "../transactions/events.ts";
 import type { LayerReader, TransactionManager } from "../transactions/manager.ts";
+import type { StackWriter } from "../views/stack_writer.ts";
+import type { ViewReader } from "../views/view_reader.ts";
 import type { Metrics } from "../transactions/metrics.ts";
 import { readJsonBody } from "./body.ts";
 import type { DaemonControl } from "./daemon_control.ts";
@@ -29,6 +31,8 @@ import type { DaemonControl } from "./daemon_control.ts";
 export interface AppParts {
   readonly manager: TransactionManager;
   readonly reader: LayerReader;
+  readonly views: Pick<ViewReader, "view" | "stack" | "stacks">;
+  readonly stacks: Pick<StackWriter, "put" | "remove">;
   readonly catalog: RepositoryCatalog;
   readonly events: EventBus;
   readonly control: DaemonControl;

@@ -101,10 +101,17 @@ const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 /** Text where the bytes are valid UTF-8 (a byte-order mark is kept), else base64. */
 export function fileAnswer(file: FileDocument & { readonly bytes: Uint8Array }): FileAnswer {
   const { bytes, ...entry } = file;
+  return { ...entry, ...contentOf(bytes) };
+}
+
+/** Bytes as an answer has them. */
+export function contentOf(
+  bytes: Uint8Array,
+): { readonly content: string } | { readonly content_base64: string } {
   try {
-    return { ...entry, content: strictUtf8.decode(bytes) };
+    return { content: strictUtf8.decode(bytes) };
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
-    return { ...entry, content_base64: bytes.toBase64() };
+    return { content_base64: bytes.toBase64() };
   }
 }

@@ -11,6 +11,8 @@ import { DenoFileSystem } from "../system/deno_file_system.ts";
 import { DenoRandom } from "../system/deno_random.ts";
 import { type Engine, openEngine } from "../transactions/engine.ts";
 import { Metrics } from "../transactions/metrics.ts";
+import { StackWriter } from "../views/stack_writer.ts";
+import { ViewReader } from "../views/view_reader.ts";
 import { createApp } from "./app.ts";
 import type { DaemonControl, DaemonPhase } from "./daemon_control.ts";
 import { healthDocument } from "./health.ts";
@@ -136,12 +138,20 @@ class Daemon implements DaemonControl {
   /** Parts that exist only once the engine is open: routes ask for them after recovery. */
   #appParts() {
     const served = () => this.#served();
+    const fileSystem = this.#fileSystem;
     return {
       get manager() {
         return served().manager;
       },
       get reader() {
         return served().reader;
+      },
+      get views() {
+        const { catalog, manager } = served();
+        return new ViewReader({ catalog, transactions: manager, fileSystem });
+      },
+      get stacks() {
+        return new StackWriter(served().manager);
       },
       get catalog() {
         return served().catalog;

@@ -17,7 +17,6 @@ import { filePath, layerName, objectId, parsedString, refName, repositoryName } 
 
 /** Operations of the wire contract that this version of the daemon does not perform. */
 const LATER_OPERATIONS: ReadonlySet<unknown> = new Set([
-  "merge_layer",
   "sql",
   "http",
 ]);
@@ -96,6 +95,12 @@ const moveFile = z.strictObject({
   to: filePath,
 });
 
+const mergeLayer = z.strictObject({
+  op: z.literal("merge_layer"),
+  ...onLayer,
+  from: parsedString(parseOrigin, { description: "A layer, a full ref or a commit id" }),
+});
+
 const deleteLayer = z.strictObject({ op: z.literal("delete_layer"), ...onLayer });
 
 function parseWritableRef(text: string): RefName {
@@ -144,7 +149,17 @@ function describeRefusal(input: unknown): string | undefined {
 /** One operation. */
 export const operation: z.ZodType<Operation> = z.discriminatedUnion(
   "op",
-  [createLayer, putFile, patchFile, deleteFile, moveFile, deleteLayer, updateRef, verify],
+  [
+    createLayer,
+    putFile,
+    patchFile,
+    deleteFile,
+    moveFile,
+    mergeLayer,
+    deleteLayer,
+    updateRef,
+    verify,
+  ],
   { error: (issue) => describeRefusal(issue.input) },
 ).meta({ id: "Operation" });
 

@@ -52,6 +52,11 @@ export const refConflict = z.object({
     }),
   ),
   key: z.exactOptional(z.string().meta({ description: "One key of a structured file" })),
+  reason: z.exactOptional(
+    z.string().meta({
+      description: "Of a merge: content, deleted, binary, type, mode, name, comments, too_large",
+    }),
+  ),
 });
 
 const reasonOfParticipant = z.object({ name: z.string(), reason: z.string() });

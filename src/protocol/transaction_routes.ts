@@ -17,6 +17,7 @@ const STAGING: readonly ErrorCode[] = [
   "write_conflict",
   "layer_exists",
   "name_conflict",
+  "merge_conflict",
   "deadlock",
   "ref_checked_out",
   "invalid_content",

@@ -87,7 +87,9 @@ export async function buildPart(
 /** Where written refs point before file changes: commits that the part does not write. */
 function foreignTips({ layers }: RepositoryChanges): ObjectId[] {
   const oids = [...layers.values()].flatMap((change) =>
-    change.touched && change.tip.kind === "object" ? [change.tip.oid] : []
+    change.touched
+      ? [...(change.tip.kind === "object" ? [change.tip.oid] : []), ...change.merged]
+      : []
   );
   return [...new Set(oids)];
 }
@@ -105,12 +107,13 @@ async function foundBlobs({ repository, found }: RepositoryChanges): Promise<New
 }
 
 /**
- * Commits that no snapshot value keeps: `from` and `new` of the operations. Git may have
+ * Commits that no snapshot value keeps: `from` and `new` of the operations, and what they
+ * merged. Git may have
  * pruned them since they were named, so they are looked for once more under the locks.
  */
 export function reliedOn(changes: RepositoryChanges): ObjectId[] {
-  const oids = [...changes.layers.values()].flatMap(({ touched, tip, base }) =>
-    touched && tip.kind === "object" && tip.oid !== base ? [tip.oid] : []
+  const oids = [...changes.layers.values()].flatMap(({ touched, tip, base, merged }) =>
+    touched ? [...(tip.kind === "object" && tip.oid !== base ? [tip.oid] : []), ...merged] : []
   );
   return [...new Set(oids)];
 }
@@ -133,12 +136,16 @@ async function buildRef(
   template: AuthoredTemplate,
   repository: Repository,
 ): Promise<BuiltRef> {
-  const { tip, files } = change;
+  const { tip, files, merged } = change;
   if (tip.kind === "absent") return { value: null, objects: [] };
-  if (tip.kind === "object" && files.size === 0) return { value: tip.oid, objects: [] };
+  if (tip.kind === "object" && files.size === 0 && merged.length === 0) {
+    return { value: tip.oid, objects: [] };
+  }
   const before = await change.root();
   const tree = await repository.trees.rewrite(before, files);
-  if (tip.kind === "object" && tree.root === before) return { value: tip.oid, objects: [] };
+  if (tip.kind === "object" && tree.root === before && merged.length === 0) {
+    return { value: tip.oid, objects: [] };
+  }
   const commit = newCommit(change, tree.root, template);
   return { value: commit.oid, objects: [...blobsOf(files), ...tree.objects, commit] };
 }
@@ -151,7 +158,7 @@ function newCommit(
   const atSeconds = Math.floor(template.atMs / 1_000);
   const body = encodeCommit({
     tree,
-    parents: change.tip.kind === "object" ? [change.tip.oid] : [],
+    parents: [...(change.tip.kind === "object" ? [change.tip.oid] : []), ...change.merged],
     author: signature(template.author, atSeconds),
     committer: signature(LAYERD, atSeconds),
     message: withTrailer(template.message, template.id),

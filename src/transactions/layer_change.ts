@@ -59,6 +59,12 @@ export type Undo =
     readonly tip: Tip;
     readonly files: Overlay;
     readonly below: Map<string, Below>;
+    readonly merged: readonly ObjectId[];
+  }
+  | {
+    readonly kind: "parents";
+    readonly change: LayerChange;
+    readonly merged: readonly ObjectId[];
   };
 
 const STORED: StagedContent = { kind: "stored" };
@@ -73,6 +79,7 @@ export class LayerChange {
   #tip: Tip;
   #files: Overlay = new Map();
   #below = new Map<string, Below>();
+  #merged: readonly ObjectId[] = [];
 
   constructor(
     repository: RepositoryName,
@@ -100,13 +107,18 @@ export class LayerChange {
     return this.#files;
   }
 
+  /** Commits that were merged in: further parents of the commit to come. */
+  get merged(): readonly ObjectId[] {
+    return this.#merged;
+  }
+
   get layer(): LayerName | null {
     return layerOfRef(this.ref);
   }
 
   /** Whether anything was staged, also when it comes to the same in the end. */
   get touched(): boolean {
-    return this.#files.size > 0 || this.#tip.kind === "unborn" ||
+    return this.#files.size > 0 || this.#merged.length > 0 || this.#tip.kind === "unborn" ||
       (this.#tip.kind === "object" ? this.#tip.oid : null) !== this.base;
   }
 
@@ -122,6 +134,14 @@ export class LayerChange {
     const entry = await this.#baseEntry(path);
     if (entry === null || isTree(entry) || entry.mode === GITLINK_MODE) return null;
     return { ...entry, content: STORED };
+  }
+
+  /** What stands at a path, submodules too; null for nothing and for a directory. */
+  async entry(path: string): Promise<VisibleFile | null> {
+    const staged = this.#files.get(path);
+    if (staged !== undefined) return staged;
+    const entry = await this.#baseEntry(path);
+    return entry === null || isTree(entry) ? null : { ...entry, content: STORED };
   }
 
   /** All files that the transaction sees, in no order. */
@@ -165,18 +185,31 @@ export class LayerChange {
   }
 
   /** Points the ref elsewhere and starts with the given overlay, by default an empty one. */
-  reset(tip: Tip, files: ReadonlyMap<string, StagedFile | null> = new Map()): Undo {
+  reset(
+    tip: Tip,
+    files: ReadonlyMap<string, StagedFile | null> = new Map(),
+    merged: readonly ObjectId[] = [],
+  ): Undo {
     const undo: Undo = {
       kind: "tip",
       change: this,
       tip: this.#tip,
       files: this.#files,
       below: this.#below,
+      merged: this.#merged,
     };
     this.#tip = tip;
     this.#files = new Map();
     this.#below = new Map();
+    this.#merged = merged;
     for (const [path, file] of files) this.#set(path, file);
+    return undo;
+  }
+
+  /** Notes a commit whose files were merged in. */
+  addParent(commit: ObjectId): Undo {
+    const undo: Undo = { kind: "parents", change: this, merged: this.#merged };
+    this.#merged = [...this.#merged, commit];
     return undo;
   }
 
@@ -186,6 +219,8 @@ export class LayerChange {
       this.#set(undo.path, undo.before);
       return;
     }
+    this.#merged = undo.merged;
+    if (undo.kind === "parents") return;
     this.#tip = undo.tip;
     this.#files = undo.files;
     this.#below = undo.below;

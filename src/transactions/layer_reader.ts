@@ -28,8 +28,13 @@ import { fileNotFound, layerNotFound } from "./staging_checks.ts";
 /** Object headers that one listing asks for at a time. */
 const HEADERS_AT_ONCE = 64;
 
+/** Opens a ref as the reader sees it. */
+export type OpenView = (repository: RepositoryName, ref: RefName) => Promise<LayerChange>;
+
 /** Reads inside an open transaction: in its turn, under its locks. */
 export interface TransactionReads {
+  /** Work that looks at several layers, all in one turn. */
+  inside<T>(id: TransactionId, work: (open: OpenView) => Promise<T>): Promise<T>;
   read<T>(
     id: TransactionId,
     repository: RepositoryName,

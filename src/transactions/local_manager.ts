@@ -12,9 +12,12 @@ import type { AdoptedRef } from "./adopted_transactions.ts";
 import type { RepositoryCatalog } from "./catalog.ts";
 import type { EventBus } from "./events.ts";
 import type { TransactionReads } from "./layer_reader.ts";
-import type { IdempotencyKey, TransactionManager } from "./manager.ts";
+import type { BeginRequest, IdempotencyKey, TransactionManager } from "./manager.ts";
 import type { Metrics } from "./metrics.ts";
 import type { CommitPipeline, SettledOutcome } from "./pipeline.ts";
+import type { StagingContext } from "./staging_checks.ts";
+
+export type StagedWork = (context: StagingContext) => Promise<number>;
 
 export interface TransactionManagerParts {
   readonly clock: Clock;
@@ -33,6 +36,15 @@ export interface TransactionManagerParts {
 
 /** What the composition root and recovery use beyond the routes' interface. */
 export interface LocalTransactionManager extends TransactionManager, TransactionReads {
+  /**
+   * A one-shot commit of what `work` stages under the transaction's locks, where a list of
+   * operations cannot say it. `work` answers how many operations that is.
+   */
+  commitStaged(
+    request: BeginRequest,
+    work: StagedWork,
+    signal?: AbortSignal,
+  ): Promise<TransactionDocument>;
   /** Whether anything open touches the repository, so that it cannot be removed. */
   touches(repositoryId: RepositoryId): boolean;
   /** After a restart: a promise that only commit or rollback ends. Call before serving. */

@@ -9,7 +9,6 @@ import { LayerdError } from "../core/errors.ts";
 import type { ObjectId, RefName } from "../core/ids.ts";
 import { OPERATIONS_PER_TRANSACTION_MAX } from "../core/limits.ts";
 import type { Operation } from "../core/operations.ts";
-import type { RefResult } from "../core/transaction_document.ts";
 import type { Repository } from "../git/repository.ts";
 import type { Clock } from "../system/clock.ts";
 import type { FileSystem } from "../system/file_system.ts";
@@ -22,7 +21,6 @@ import type { OpenTransaction } from "./open_transaction.ts";
 import { repositoryError } from "./repository_errors.ts";
 import { applyOperation } from "./staging.ts";
 import type { StagingContext } from "./staging_checks.ts";
-import { stageUndo } from "./undo.ts";
 
 /** A long list lets other clients in after this long. */
 const WORK_MS_MAX = 10;
@@ -31,7 +29,7 @@ export interface StageStepsParts {
   readonly clock: Clock;
   readonly catalog: Pick<RepositoryCatalog, "get" | "requireWritable">;
   readonly access: LayerAccess;
-  readonly fileSystem: Pick<FileSystem, "readFile">;
+  readonly fileSystem: FileSystem;
   readonly steps: CommitSteps;
 }
 
@@ -51,7 +49,7 @@ export class StageSteps {
     const { clock } = this.#parts;
     refuseTooMany(transaction.changes.operations + operations.length);
     let since = clock.monotonic();
-    await this.#whole(transaction, signal, async (context) => {
+    await this.whole(transaction, signal, async (context) => {
       for (const operation of operations) {
         await applyOperation(context, operation);
         if (clock.monotonic() - since < WORK_MS_MAX) continue;
@@ -62,17 +60,8 @@ export class StageSteps {
     });
   }
 
-  /** Stages what undoes a committed transaction. */
-  async undo(
-    transaction: OpenTransaction,
-    results: readonly RefResult[],
-    signal: AbortSignal | null,
-  ): Promise<void> {
-    await this.#whole(transaction, signal, (context) => stageUndo(context, results));
-  }
-
-  /** Runs work that stages, and takes all of it back where it fails. */
-  async #whole(
+  /** Runs work that stages and answers how much; takes all of it back where it fails. */
+  async whole(
     transaction: OpenTransaction,
     signal: AbortSignal | null,
     work: (context: StagingContext) => Promise<number>,
@@ -115,6 +104,7 @@ export class StageSteps {
       checkedOut: remembered((repository) => repository.refs.checkedOut()),
       valueAbove: (repository, ref) => valuesAbove(repository)(ref),
       layers: (repository) => transaction.snapshots?.get(repository.id) ?? null,
+      fileSystem: this.#parts.fileSystem,
       bytes: (repository, file) => bytesOf(this.#parts.fileSystem, repository, file),
       upload: (oid: ObjectId) => transaction.upload(oid),
     };

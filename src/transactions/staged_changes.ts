@@ -173,13 +173,14 @@ export class StagedChanges {
 
 /** Bytes in memory under what the change put in place; its undo is not done yet. */
 function heldNow(undo: Undo): number {
+  if (undo.kind === "parents") return 0;
   if (undo.kind === "file") return bytesHeld(undo.change.files.get(undo.path));
   return [...undo.change.files.values()].reduce((sum, file) => sum + bytesHeld(file), 0);
 }
 
 /** Bytes in memory that only the journal keeps. */
 function heldBefore(undo: Undo | Verified): number {
-  if (undo.kind === "verified") return 0;
+  if (undo.kind === "verified" || undo.kind === "parents") return 0;
   if (undo.kind === "file") return bytesHeld(undo.before);
   return [...undo.files.values()].reduce((sum, file) => sum + bytesHeld(file), 0);
 }

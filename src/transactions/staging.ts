@@ -7,18 +7,19 @@
  * Locks that a refused list took stay (two-phase locking).
  */
 import { LayerdError } from "../core/errors.ts";
-import { layerOfRef, layerRef, quote, type RefName } from "../core/ids.ts";
+import { layerRef, quote } from "../core/ids.ts";
 import type { FileContent, FileMode, LayerOrigin, Operation } from "../core/operations.ts";
 import { objectId } from "../git/object_codec.ts";
 import type { Repository } from "../git/repository.ts";
 import { peel } from "../git/tag_peeling.ts";
 import { placeFile } from "./place_file.ts";
 import type { LayerChange, StagedContent, StagedFile } from "./layer_change.ts";
+import { mergeLayer } from "./merge_layer.ts";
 import { patchFile } from "./patch_file.ts";
 import {
   fileMode,
   fileNotFound,
-  layerNotFound,
+  missingOrigin,
   refuseNameConflict,
   requireCommit,
   requireLayer,
@@ -51,6 +52,9 @@ export async function applyOperation(context: StagingContext, op: Operation): Pr
     case "patch_file":
       requireLayer(change);
       return await patchFile(context, repository, change, op);
+    case "merge_layer":
+      requireLayer(change);
+      return await mergeLayer(context, repository, change, op);
     case "delete_file":
       requireLayer(change);
       return context.changes.note(await change.remove(op.path));
@@ -96,23 +100,13 @@ async function createLayer(
   // A source that this transaction changed is copied as it looks now.
   if (source !== null) {
     if (!source.exists) throw missingOrigin(repository, ref);
-    return context.changes.note(change.reset(source.tip, source.files));
+    return context.changes.note(change.reset(source.tip, source.files, source.merged));
   }
   if (value === null) throw missingOrigin(repository, ref);
   // A layer starts at the commit behind an annotated tag.
   const oid = await peel(repository.objects, value) ?? value;
   await requireCommit(repository, oid, "from");
   context.changes.note(change.reset({ kind: "object", oid }));
-}
-
-function missingOrigin(repository: Repository, ref: RefName): LayerdError {
-  const layer = layerOfRef(ref);
-  if (layer !== null) return layerNotFound(repository.name, layer);
-  return new LayerdError(
-    "invalid_request",
-    `Ref ${quote(ref)} does not exist in repository ${repository.name}`,
-    { field: "from" },
-  );
 }
 
 async function moveFile(

@@ -17,6 +17,7 @@ import type { FileMode } from "../core/operations.ts";
 import type { LockMode } from "../core/transaction_document.ts";
 import { validRefName } from "../git/ref_names.ts";
 import type { RefSnapshot, Repository } from "../git/repository.ts";
+import type { FileSystem } from "../system/file_system.ts";
 import type { SpooledBlob } from "./blob_spool.ts";
 import type { LayerChange, VisibleFile } from "./layer_change.ts";
 import type { StagedChanges } from "./staged_changes.ts";
@@ -36,6 +37,7 @@ export interface StagingContext {
   valueAbove(repository: Repository, ref: RefName): ObjectId | null;
   /** The layers of the optimistic snapshot, or null: then what git sees now counts. */
   layers(repository: Repository): RefSnapshot | null;
+  readonly fileSystem: FileSystem;
   /** The bytes of a file that the transaction sees; `git_error` where they are missing. */
   bytes(repository: Repository, file: VisibleFile): Promise<Uint8Array>;
   /** A blob that was uploaded in this transaction. */
@@ -123,6 +125,17 @@ export function requireValue(
     `${ref} of repository ${repository.name} is at ${actual ?? "nothing"}, ` +
       `not at ${expected ?? "nothing"}`,
     { conflicts: [{ repository: repository.name, ref, layer: layerOfRef(ref), expected, actual }] },
+  );
+}
+
+/** The error of a source that is not there. */
+export function missingOrigin(repository: Repository, ref: RefName): LayerdError {
+  const layer = layerOfRef(ref);
+  if (layer !== null) return layerNotFound(repository.name, layer);
+  return new LayerdError(
+    "invalid_request",
+    `Ref ${quote(ref)} does not exist in repository ${repository.name}`,
+    { field: "from" },
   );
 }
 

@@ -23,14 +23,20 @@ import { type AdoptedRef, AdoptedTransactions } from "./adopted_transactions.ts"
 import { BeginTransaction } from "./begin_transaction.ts";
 import { BlobSpool } from "./blob_spool.ts";
 import { CommitSteps } from "./commit_steps.ts";
+import { countTransactions } from "./counts.ts";
 import { DurableCommits } from "./durable_commits.ts";
 import { drainTransactions } from "./draining.ts";
 import { IdempotencyKeys } from "./idempotency.ts";
 import { LayerAccess } from "./layer_access.ts";
 import type { LayerChange } from "./layer_change.ts";
 import { Leases } from "./leases.ts";
-import type { LocalTransactionManager, TransactionManagerParts } from "./local_manager.ts";
+import type {
+  LocalTransactionManager,
+  StagedWork,
+  TransactionManagerParts,
+} from "./local_manager.ts";
 import { LockWaits } from "./lock_waits.ts";
+import type { OpenView } from "./layer_reader.ts";
 import { locksDocument } from "./locks_document.ts";
 import type {
   BeginRequest,
@@ -46,10 +52,10 @@ import { type AwaitedState, reached, StateWaiters } from "./state_waiters.ts";
 import { TransactionCalls } from "./transaction_calls.ts";
 import { diffCommitted, diffStaged } from "./transaction_diff.ts";
 import { type HealthReport, transactionHealth } from "./transaction_health.ts";
+import type { StagingContext } from "./staging_checks.ts";
+import { stageUndo } from "./undo.ts";
+import { receiveUpload } from "./uploads.ts";
 import { undoingRequest } from "./undo_request.ts";
-
-/** Failed transactions that one count looks at. */
-const FAILED_COUNTED_MAX = 1_000;
 
 /** Makes the manager; an earlier process's uploads are removed. */
 export function createTransactionManager(parts: TransactionManagerParts): LocalTransactionManager {
@@ -118,12 +124,21 @@ class PipelinedTransactionManager implements LocalTransactionManager {
     request: UndoRequest,
     signal?: AbortSignal,
   ): Promise<TransactionDocument> {
-    this.#requireServing();
     const undone = this.#open.document(id);
+    const work = (context: StagingContext) => stageUndo(context, undone.results);
+    return await this.commitStaged(undoingRequest(undone, request), work, signal);
+  }
+
+  async commitStaged(
+    request: BeginRequest,
+    work: StagedWork,
+    signal?: AbortSignal,
+  ): Promise<TransactionDocument> {
+    this.#requireServing();
     return await this.#begin.begin(
-      undoingRequest(undone, request),
+      request,
       signal ?? null,
-      (transaction) => this.#staging.undo(transaction, undone.results, signal ?? null),
+      (transaction) => this.#staging.whole(transaction, signal ?? null, work),
     );
   }
 
@@ -144,25 +159,11 @@ class PipelinedTransactionManager implements LocalTransactionManager {
     );
   }
 
-  /** The upload itself runs beside other calls: a slow one is a sign of life, not of harm. */
   async addBlob(
     id: TransactionId,
     body: ReadableStream<Uint8Array>,
   ): Promise<{ readonly oid: ObjectId; readonly size: number }> {
-    return await this.#calls.accept(id, "upload", async (transaction) => {
-      const blob = await this.#spool.receive(id, body);
-      try {
-        await this.#calls.turn(transaction, "upload", () => {
-          if (transaction.upload(blob.oid) === null) transaction.noteUpload(blob);
-          else this.#spool.discard(blob);
-          return Promise.resolve();
-        });
-      } catch (error) {
-        this.#spool.discard(blob);
-        throw error;
-      }
-      return { oid: blob.oid, size: blob.size };
-    });
+    return await receiveUpload({ calls: this.#calls, spool: this.#spool }, id, body);
   }
 
   prepare(id: TransactionId): Promise<TransactionDocument> {
@@ -264,10 +265,18 @@ class PipelinedTransactionManager implements LocalTransactionManager {
     ref: RefName,
     work: (view: LayerChange) => Promise<T>,
   ): Promise<T> {
-    return this.#calls.read(id, "read", async (transaction) => {
-      const place = this.#parts.catalog.get(repository);
-      return await work(await this.#staging.view(transaction, place, ref));
-    });
+    return this.inside(id, async (open) => await work(await open(repository, ref)));
+  }
+
+  inside<T>(id: TransactionId, work: (open: OpenView) => Promise<T>): Promise<T> {
+    return this.#calls.read(
+      id,
+      "read",
+      (transaction) =>
+        work((repository, ref) =>
+          this.#staging.view(transaction, this.#parts.catalog.get(repository), ref)
+        ),
+    );
   }
 
   locks(repository: RepositoryName | null): LocksDocument {
@@ -276,10 +285,7 @@ class PipelinedTransactionManager implements LocalTransactionManager {
   }
 
   counts(): { readonly active: number; readonly in_doubt: number; readonly failed: number } {
-    let inDoubt = 0;
-    for (const { state } of this.#open.all()) if (state === "committing") inDoubt++;
-    const failed = this.#parts.ledger.list({ state: "failed" }, FAILED_COUNTED_MAX, null).length;
-    return { active: this.#open.size - inDoubt, in_doubt: inDoubt, failed };
+    return countTransactions(this.#open, this.#parts.ledger);
   }
 
   async drain(timeoutMs: number): Promise<void> {

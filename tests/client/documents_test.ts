@@ -7,6 +7,7 @@ import type { z } from "zod";
 import type * as client from "../../src/client/client.ts";
 import type { event } from "../../src/protocol/events.ts";
 import type { ProblemDocument } from "../../src/protocol/problem.ts";
+import type * as views from "../../src/protocol/views.ts";
 import type * as answers from "../../src/protocol/responses.ts";
 
 /** `readonly` is not compared. */
@@ -37,6 +38,11 @@ Deno.test("the client's documents are those of the daemon's schemas", () => {
     >,
     true satisfies Same<client.HealthDocument, z.output<typeof answers.healthAnswer>>,
     true satisfies Same<client.TransactionDocument, z.output<typeof answers.transaction>>,
+    true satisfies Same<client.StackDocument, z.output<typeof views.stack>>,
+    true satisfies Same<
+      { files: client.ViewFileDocument[] },
+      z.output<typeof views.viewAnswer>
+    >,
     true satisfies Same<client.EventDocument, z.output<typeof event>>,
     true satisfies Same<client.ProblemDocument, ProblemDocument>,
   ];

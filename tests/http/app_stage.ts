@@ -56,6 +56,8 @@ function partsOf(options: StageOptions, events: RingEventBus): AppParts {
       ...options.manager,
     }),
     reader: only<LayerReader>("reader", { ...options.reader }),
+    views: only<AppParts["views"]>("views", {}),
+    stacks: only<AppParts["stacks"]>("stacks", {}),
     catalog: only<RepositoryCatalog>("catalog", { ...options.catalog }),
     control: only<DaemonControl>("control", {
       phase: () => "serving",

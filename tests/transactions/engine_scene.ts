@@ -271,6 +271,13 @@ export function patch(layer: string, path: string, mergePatch: Json): Operation 
   };
 }
 
+export function merge(layer: string, from: string): Operation {
+  const origin = /^[0-9a-f]{40}$/.test(from)
+    ? { kind: "commit" as const, commit: parseObjectId(from) }
+    : { kind: "layer" as const, layer: parseLayerName(from) };
+  return { op: "merge_layer", repository: app, layer: parseLayerName(layer), from: origin };
+}
+
 export function remove(layer: string, path: string): Operation {
   return {
     op: "delete_file",
