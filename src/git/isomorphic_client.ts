@@ -2,6 +2,8 @@
 import type { FsClient, PromiseFsClient } from "isomorphic-git";
 import { FileSystem } from "isomorphic-git/models";
 
+export { readObject } from "isomorphic-git";
+
 /**
  * Wraps a file system once: isomorphic-git probes a bare one again at each call. Its own
  * types do not say that it takes its wrapper for a client; it does (`new FileSystem(fs)`
@@ -10,9 +12,4 @@ import { FileSystem } from "isomorphic-git/models";
 export function isomorphicClient(promises: PromiseFsClient["promises"]): FsClient {
   const client: unknown = new FileSystem({ promises });
   return client as FsClient;
-}
-
-/** An error as Node's file system calls make them: isomorphic-git looks at the code only. */
-export function nodeError(code: string, path: string): Error {
-  return Object.assign(new Error(`${code}: ${path}`), { code });
 }

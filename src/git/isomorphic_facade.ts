@@ -19,7 +19,8 @@ import { LayerdError } from "../core/errors.ts";
 import { isObjectId, type ObjectId, type RefName } from "../core/ids.ts";
 import { errorCode, type FileSystem } from "../system/file_system.ts";
 import type { RepositoryLayout } from "./gate.ts";
-import { isomorphicClient, nodeError } from "./isomorphic_client.ts";
+import { isomorphicClient } from "./isomorphic_client.ts";
+import { nodeError } from "./node_error.ts";
 import { decodeLoose, objectHeader } from "./object_codec.ts";
 import type { GitObject, NewObject, ObjectStore } from "./repository.ts";
 

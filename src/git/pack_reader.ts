@@ -6,7 +6,7 @@
  * `git repack -ad` replaces packs beside our reads. A read that fails or finds nothing looks
  * at the list of packs again and, where it changed, is made once more.
  */
-import { type FsClient, type PromiseFsClient, readObject } from "isomorphic-git";
+import type { FsClient, PromiseFsClient } from "isomorphic-git";
 import { getLogger } from "@logtape/logtape";
 import { LayerdError, messageOf } from "../core/errors.ts";
 import type { ObjectId } from "../core/ids.ts";
@@ -14,7 +14,7 @@ import { PACK_IN_MEMORY_BYTES_MAX } from "../core/limits.ts";
 import { errorCode, type FileSystem } from "../system/file_system.ts";
 import { CatFile } from "./cat_file.ts";
 import type { RepositoryLayout } from "./gate.ts";
-import { isomorphicClient, nodeError } from "./isomorphic_client.ts";
+import { nodeError } from "./node_error.ts";
 import { isObjectType, objectId } from "./object_codec.ts";
 import type { GitObject, ObjectType } from "./repository.ts";
 
@@ -32,7 +32,9 @@ interface PackList {
   readonly signature: string;
   /** isomorphic-git's cache; it never evicts, so it goes with the list. */
   readonly cache: Record<string, unknown>;
-  readonly view: FsClient;
+  readonly view: PromiseFsClient["promises"];
+  /** The view as isomorphic-git takes it, once it was asked for. */
+  client: FsClient | null;
 }
 
 export class PackReader {
@@ -108,9 +110,16 @@ export class PackReader {
 
   async #readInMemory(list: PackList, oid: ObjectId): Promise<GitObject | null> {
     try {
-      const { fs, cache } = { fs: list.view, cache: list.cache };
-      const options = { fs, cache, gitdir: VIRTUAL_GIT_DIR, oid, format: "content" as const };
-      const { type, object } = await readObject(options);
+      // Loaded by the first repository with packs: a start need not wait for it.
+      const { isomorphicClient, readObject } = await import("./isomorphic_client.ts");
+      list.client ??= isomorphicClient(list.view);
+      const { type, object } = await readObject({
+        fs: list.client,
+        cache: list.cache,
+        gitdir: VIRTUAL_GIT_DIR,
+        oid,
+        format: "content",
+      });
       if (type === undefined || !isObjectType(type) || !(object instanceof Uint8Array)) {
         throw new LayerdError("git_error", `Object ${oid} has the unknown type ${type}`);
       }
@@ -173,8 +182,8 @@ export class PackReader {
         packBytes += info.size;
       }
     }
-    const view = isomorphicClient(packView(this.#fs, files));
-    return { files, packBytes, signature, cache: {}, view };
+    const view = packView(this.#fs, files);
+    return { files, packBytes, signature, cache: {}, view, client: null };
   }
 
   #namesIn(directory: string): Set<string> {

@@ -14,8 +14,6 @@ import type { Repository } from "../git/repository.ts";
 import { peel } from "../git/tag_peeling.ts";
 import { placeFile } from "./place_file.ts";
 import type { LayerChange, StagedContent, StagedFile } from "./layer_change.ts";
-import { mergeLayer } from "./merge_layer.ts";
-import { patchFile } from "./patch_file.ts";
 import {
   fileMode,
   fileNotFound,
@@ -49,12 +47,17 @@ export async function applyOperation(context: StagingContext, op: Operation): Pr
       const file = await stagedFile(context, repository, op.content, op.mode);
       return context.changes.note(await placeFile(context, repository, change, op.path, file));
     }
-    case "patch_file":
+    case "patch_file": {
       requireLayer(change);
+      // The parsers of four formats: a start need not wait for them.
+      const { patchFile } = await import("./patch_file.ts");
       return await patchFile(context, repository, change, op);
-    case "merge_layer":
+    }
+    case "merge_layer": {
       requireLayer(change);
+      const { mergeLayer } = await import("./merge_layer.ts");
       return await mergeLayer(context, repository, change, op);
+    }
     case "delete_file":
       requireLayer(change);
       return context.changes.note(await change.remove(op.path));
