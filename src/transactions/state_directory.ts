@@ -3,7 +3,7 @@
  * exclusive lock on `lock` held for the process's life; the file names the holder's pid.
  * `format` holds the version of the directory's layout; a newer one is refused by name.
  */
-import { join } from "@std/path";
+import { dirname, join } from "@std/path";
 import { LayerdError } from "../core/errors.ts";
 import { errorCode, type FileHandle, type FileSystem } from "../system/file_system.ts";
 
@@ -18,17 +18,17 @@ export interface StateDirectory {
 }
 
 /** Makes the directory where it is missing and locks it; `io_error` names a daemon that has it. */
-export function claimStateDirectory(
+export async function claimStateDirectory(
   fileSystem: FileSystem,
   path: string,
   pid: number,
-): StateDirectory {
-  makeDirectories(fileSystem, path);
+): Promise<StateDirectory> {
+  await makeDirectories(fileSystem, path);
   const lock = lockFile(fileSystem, path, pid);
   try {
-    checkFormat(fileSystem, path);
+    await checkFormat(fileSystem, path);
     const [log, spool] = [join(path, "log"), join(path, "spool")];
-    for (const directory of [log, spool]) makeDirectories(fileSystem, directory);
+    for (const directory of [log, spool]) await makeDirectories(fileSystem, directory);
     return { path, log, spool, ledger: join(path, "ledger.sqlite"), release: () => lock.close() };
   } catch (error) {
     lock.close();
@@ -36,7 +36,8 @@ export function claimStateDirectory(
   }
 }
 
-function makeDirectories(fileSystem: FileSystem, path: string): void {
+/** Durable in its parent, or a power loss would take the log with the directory that holds it. */
+async function makeDirectories(fileSystem: FileSystem, path: string): Promise<void> {
   const missing: string[] = [];
   for (let at = path; fileSystem.lstatIfAny(at) === null; at = join(at, "..")) missing.push(at);
   for (const directory of missing.reverse()) {
@@ -45,6 +46,7 @@ function makeDirectories(fileSystem: FileSystem, path: string): void {
     } catch (error) {
       if (errorCode(error) !== "EEXIST") throw error;
     }
+    await fileSystem.syncDirectory(dirname(directory));
   }
 }
 
@@ -73,10 +75,10 @@ function readText(handle: FileHandle): string {
   return new TextDecoder().decode(buffer.subarray(0, handle.readAt(buffer, 0))) || "unknown";
 }
 
-function checkFormat(fileSystem: FileSystem, path: string): void {
+async function checkFormat(fileSystem: FileSystem, path: string): Promise<void> {
   const file = join(path, "format");
   if (fileSystem.lstatIfAny(file) === null) {
-    fileSystem.writeNewFile(file, new TextEncoder().encode(`${FORMAT_VERSION}\n`), 0o600);
+    await writeFormat(fileSystem, path, file);
     return;
   }
   const text = new TextDecoder().decode(fileSystem.readFile(file)).trim();
@@ -87,4 +89,14 @@ function checkFormat(fileSystem: FileSystem, path: string): void {
     `State directory ${path} has format version ${text}, this layerd knows ${FORMAT_VERSION}: ` +
       `run the layerd that wrote it`,
   );
+}
+
+/** Whole or not at all: a torn one would be the format of no version. */
+async function writeFormat(fileSystem: FileSystem, path: string, file: string): Promise<void> {
+  const temporary = `${file}.tmp`;
+  if (fileSystem.lstatIfAny(temporary) !== null) fileSystem.unlink(temporary);
+  fileSystem.writeNewFile(temporary, new TextEncoder().encode(`${FORMAT_VERSION}\n`), 0o600);
+  await fileSystem.syncFile(temporary);
+  fileSystem.rename(temporary, file);
+  await fileSystem.syncDirectory(path);
 }
