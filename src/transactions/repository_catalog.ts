@@ -194,6 +194,7 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
       this.#entries.delete(name);
       try {
         if (unfinished) await this.#parts.abandon(id);
+        await keepObjects(entry);
         this.#parts.log.append({ kind: "repository_removed", repositoryId: id });
         await this.#parts.log.force();
       } catch (error) {
@@ -258,13 +259,20 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
       );
     }
     const { name, path } = request;
-    this.#parts.log.append({
-      kind: "repository_added",
-      repositoryId: repository.id,
-      repository: name,
-      path,
-    });
-    await this.#parts.log.force();
+    try {
+      // A registration that a crash cut short left temporary files, one a link to the owner file.
+      repository.publisher.sweep();
+      this.#parts.log.append({
+        kind: "repository_added",
+        repositoryId: repository.id,
+        repository: name,
+        path,
+      });
+      await this.#parts.log.force();
+    } catch (error) {
+      await this.#leave(repository, () => repository.close());
+      throw error;
+    }
     this.#enter({ name, path, repositoryId: repository.id, repository });
     return repository;
   }
@@ -298,4 +306,9 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
 
 function notFound(name: RepositoryName): LayerdError {
   return new LayerdError("repository_not_found", `No repository is registered as ${quote(name)}`);
+}
+
+/** Objects may be in the page cache and the log only, and the log is about to forget them. */
+async function keepObjects({ repository }: Entry): Promise<void> {
+  if (!(repository instanceof LayerdError)) await repository.objects.syncAll();
 }
