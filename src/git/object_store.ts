@@ -139,7 +139,10 @@ export class RepositoryObjects implements ObjectStore {
       else for (const file of one.files) files.set(file.oid, file);
     }
     if (files.size > OBJECT_SYNCS_MAX) await this.#makeAllDurable([...files.values()]);
-    else for (const file of files.values()) await this.#makeOneDurable(file);
+    else if (files.size > 0) {
+      for (const file of files.values()) await this.#makeOneDurable(file);
+      await this.#fs.syncDirectory(this.#layout.objectsDir);
+    }
     for (const name of packs) await this.#makePackDurable(name);
   }
 
