@@ -14,6 +14,7 @@ import { openSqliteLedger } from "../ledger/sqlite_ledger.ts";
 import type { Clock } from "../system/clock.ts";
 import type { FileSystem } from "../system/file_system.ts";
 import type { Random } from "../system/random.ts";
+import type { LogSizes } from "../wal/log_space.ts";
 import { openLog } from "../wal/open_log.ts";
 import type { WriteAheadLog } from "../wal/write_ahead_log.ts";
 import { AbsentRepositories } from "./absent_repositories.ts";
@@ -49,6 +50,10 @@ export interface EngineOptions {
   readonly pid: number;
   /** The log failed for good: the process must end, keeping its locks for the next start. */
   readonly onFatal: (error: unknown) => void;
+  /** Another ledger and smaller sizes, for a simulated machine. */
+  readonly openLedger?: typeof openSqliteLedger;
+  readonly logSizes?: LogSizes;
+  readonly checkpointBytes?: number;
 }
 
 export interface Engine {
@@ -65,10 +70,12 @@ export interface Engine {
 
 export async function openEngine(options: EngineOptions): Promise<Engine> {
   const { fileSystem, clock, random, version, pid } = options;
-  const state = claimStateDirectory(fileSystem, options.stateDirectory, pid);
+  const state = await claimStateDirectory(fileSystem, options.stateDirectory, pid);
   try {
-    const log = await openLog({ fileSystem, clock, random, directory: state.log, version });
-    return await assemble(options, state, log, openLedger(fileSystem, state.ledger, log));
+    const sizes = options.logSizes === undefined ? {} : { sizes: options.logSizes };
+    const place = { directory: state.log, ...sizes };
+    const log = await openLog({ fileSystem, clock, random, version, ...place });
+    return await assemble(options, state, log, openLedger(options, state.ledger, log));
   } catch (error) {
     state.release();
     throw error;
@@ -156,7 +163,7 @@ interface Checkpointed {
 
 /** The checkpointer, poked after each group. */
 function checkpointerFor(
-  { version }: EngineOptions,
+  { version, checkpointBytes }: EngineOptions,
   { commit, catalog, pipeline, fencing, recovered }: Checkpointed,
 ): Checkpointer {
   const { log, ledger, clock } = commit;
@@ -170,7 +177,7 @@ function checkpointerFor(
     clock,
     version,
     unresolved: () => [...failed.values(), ...pipeline.stalled.failed()],
-    afterBytes: CHECKPOINT_BYTES,
+    afterBytes: checkpointBytes ?? CHECKPOINT_BYTES,
   });
   pipeline.afterGroup = () => checkpointer.poke();
   // A start pays for the log since the last checkpoint: daemons that only ever crash must
@@ -198,9 +205,11 @@ async function welcomeBack(
 }
 
 /** Says so where history is lost with a ledger: recovery writes again what the log still holds. */
-function openLedger(fileSystem: FileSystem, path: string, log: WriteAheadLog): LedgerWriter {
+function openLedger(options: EngineOptions, path: string, log: WriteAheadLog): LedgerWriter {
+  const { fileSystem } = options;
+  const open = options.openLedger ?? openSqliteLedger;
   const isMissing = fileSystem.lstatIfAny(path) === null && log.status().checkpointLsn > 0;
-  const { ledger, replaced } = openSqliteLedger(path, fileSystem);
+  const { ledger, replaced } = open(path, fileSystem);
   if (isMissing || replaced !== null) {
     logger.warn(
       "Ledger {path} {what}; it is rebuilt from the log, and transactions from before the last " +

@@ -43,6 +43,15 @@ export interface CallWatcher {
   now(): number;
 }
 
+/** Nothing fails, and the disk takes no time. */
+export const CALM: CallWatcher = {
+  enter: () => {},
+  shortWrite: () => null,
+  syncFailure: () => null,
+  disk: () => Promise.resolve(),
+  now: () => 1_700_000_000_000,
+};
+
 /** The locks of flock(2), by inode; a process that ends lets go of its own. */
 export type FileLocks = Map<number, object>;
 
@@ -58,7 +67,8 @@ export class SimulatedFileSystem implements FileSystem {
   }
 
   open(path: string, options: OpenOptions): FileHandle {
-    const call = this.#enter("open", path);
+    const creates = options.createNew || options.create;
+    const call = this.#enter(creates ? "create" : "open", path);
     const place = this.#place(call, options.createNew ? "kept" : "followed");
     if (place.inode !== null && options.createNew) throw errorOf(call, "EEXIST");
     let inode = place.inode;

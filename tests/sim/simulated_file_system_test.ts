@@ -3,20 +3,11 @@ import { SeededRandom } from "../harness/random.ts";
 import { testFileSystem } from "../system/file_system_conformance.ts";
 import type { DiskKind } from "./name_journal.ts";
 import { type PowerLoss, SimulatedDisk } from "./simulated_disk.ts";
-import { type CallWatcher, SimulatedFileSystem } from "./simulated_file_system.ts";
-
-/** Nothing fails, and the disk takes no time. */
-const calm: CallWatcher = {
-  enter: () => {},
-  shortWrite: () => null,
-  syncFailure: () => null,
-  disk: () => Promise.resolve(),
-  now: () => 1_700_000_000_000,
-};
+import { CALM, SimulatedFileSystem } from "./simulated_file_system.ts";
 
 for (const kind of ["journaled", "adversarial"] as const) {
   testFileSystem(`SimulatedFileSystem (${kind})`, () => {
-    const fileSystem = new SimulatedFileSystem(new SimulatedDisk(kind), calm);
+    const fileSystem = new SimulatedFileSystem(new SimulatedDisk(kind), CALM);
     fileSystem.makeDirectory("/d");
     return { fileSystem, directory: "/d", dispose: () => {} };
   });
@@ -26,13 +17,13 @@ const bytes = (text: string) => new TextEncoder().encode(text);
 
 function boot(kind: DiskKind) {
   const disk = new SimulatedDisk(kind);
-  return { disk, fs: new SimulatedFileSystem(disk, calm) };
+  return { disk, fs: new SimulatedFileSystem(disk, CALM) };
 }
 
 /** Names and contents after a power loss. */
 function after(disk: SimulatedDisk, loss: PowerLoss, seed = 1): Record<string, string> {
   const crashed = disk.afterPowerLoss(new SeededRandom(seed), loss);
-  const fs = new SimulatedFileSystem(crashed, calm);
+  const fs = new SimulatedFileSystem(crashed, CALM);
   const files: Record<string, string> = {};
   const visit = (directory: string) => {
     for (const { name, kind } of fs.readDirectory(directory === "" ? "/" : directory)) {
@@ -114,7 +105,7 @@ Deno.test("SimulatedDisk: writes tear at sectors of 512 bytes and nowhere else",
 Deno.test("SimulatedDisk: after a failed fsync no later one writes those bytes", async () => {
   const disk = new SimulatedDisk("adversarial");
   let fails = false;
-  const fs = new SimulatedFileSystem(disk, { ...calm, syncFailure: () => fails ? "EIO" : null });
+  const fs = new SimulatedFileSystem(disk, { ...CALM, syncFailure: () => fails ? "EIO" : null });
   fs.writeNewFile("/a", bytes("old"));
   await fs.syncFileSystem("/");
   const file = fs.open("/a", { write: true });

@@ -1,0 +1,17 @@
+/**
+ * isomorphic-git asks the platform for hashes, which are computed on another thread and come
+ * when they come. In the simulation nothing may happen out of order: the same hash is
+ * computed at once. Imported for its effect, in processes that run simulations.
+ */
+import { createHash } from "node:crypto";
+
+const platform = crypto.subtle.digest.bind(crypto.subtle);
+
+// deno-lint-ignore require-await -- the platform's call is asynchronous
+crypto.subtle.digest = async (algorithm, data) => {
+  if (algorithm !== "SHA-1") return await platform(algorithm, data);
+  const bytes = ArrayBuffer.isView(data)
+    ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+    : new Uint8Array(data);
+  return Uint8Array.from(createHash("sha1").update(bytes).digest()).buffer;
+};
