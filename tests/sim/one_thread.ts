@@ -7,7 +7,6 @@ import { createHash } from "node:crypto";
 
 const platform = crypto.subtle.digest.bind(crypto.subtle);
 
-// deno-lint-ignore require-await -- the platform's call is asynchronous
 crypto.subtle.digest = async (algorithm, data) => {
   if (algorithm !== "SHA-1") return await platform(algorithm, data);
   const bytes = ArrayBuffer.isView(data)

@@ -1,5 +1,5 @@
 /** {@link Random} of the simulated machine: all of it from one seed. */
-import { SeededRandom } from "../harness/random.ts";
+import type { SeededRandom } from "../harness/random.ts";
 import type { Random } from "../../src/system/random.ts";
 
 const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
