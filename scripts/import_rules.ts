@@ -31,7 +31,11 @@ export const ROOMS: Readonly<Record<string, Row>> = {
   ledger: { code: ["core", "system"] },
   transactions: { code: ["core", "system", "wal", "git", "ledger", "structured"] },
   views: { code: ["core", "system", "structured", "git", "transactions"] },
-  http: { code: ["core", "system", "protocol", "transactions", "views"], types: ["wal", "ledger"] },
+  sagas: { code: ["core", "system", "ledger", "transactions"] },
+  http: {
+    code: ["core", "system", "protocol", "transactions", "views", "sagas"],
+    types: ["wal", "ledger"],
+  },
   doctor: { code: ["core", "system", "wal", "git", "ledger", "transactions"] },
   client: { code: ["core", "protocol"] },
   cli: { code: ["core", "client"] },

@@ -13,6 +13,7 @@ interface ServeArguments {
   readonly stateDir?: string;
   readonly repository: readonly string[];
   readonly allowParticipant: readonly string[];
+  readonly allowCommand: readonly string[];
 }
 
 /** Takes the exit code of `serve`: it is not an error, and not always 0. */
@@ -47,7 +48,13 @@ function withServeOptions(command: Command): Command {
     .option("--repository <name=path>", "repository to serve; repeatable", collect, [])
     .option(
       "--allow-participant <host:port>",
-      "service that transactions may reach; repeatable",
+      "service that transactions and sagas may reach; repeatable",
+      collect,
+      [],
+    )
+    .option(
+      "--allow-command <program>",
+      "program that saga steps may run; repeatable",
       collect,
       [],
     );
@@ -59,6 +66,7 @@ function serveOptions(host: CliHost, options: ServeArguments): ServeOptions {
     stateDir: stateDirectory(options.stateDir, host),
     repositories: options.repository.map((text) => parseRepository(text, host.cwd)),
     allowParticipants: options.allowParticipant,
+    allowCommands: options.allowCommand,
   };
 }
 

@@ -8,6 +8,8 @@ export interface ServeOptions {
   readonly repositories: readonly { readonly name: string; readonly path: string }[];
   /** `HOST:PORT` each. */
   readonly allowParticipants: readonly string[];
+  /** Programs that saga steps may run, absolute. */
+  readonly allowCommands: readonly string[];
 }
 
 /** Options of `doctor`, complete. */

@@ -22,6 +22,8 @@ export type TransactionId = Branded<string, "TransactionId">;
 export type RepositoryName = Branded<string, "RepositoryName">;
 /** Random identity of a repository, kept in its owner file; survives renames and moves. */
 export type RepositoryId = Branded<string, "RepositoryId">;
+/** ULID of a saga. */
+export type SagaId = Branded<string, "SagaId">;
 /** Random identity of a write-ahead log. */
 export type LogId = Branded<string, "LogId">;
 /** Name of a layer, without `refs/layers/`. */
@@ -61,6 +63,14 @@ export function parseTransactionId(text: string): TransactionId {
     throw new LayerdError("transaction_not_found", `No transaction has the id ${quote(text)}`);
   }
   return text as TransactionId;
+}
+
+/** Parses a saga's id; a malformed one is `saga_not_found`. */
+export function parseSagaId(text: string): SagaId {
+  if (!ULID.test(text)) {
+    throw new LayerdError("saga_not_found", `No saga has the id ${quote(text)}`);
+  }
+  return text as SagaId;
 }
 
 export function parseRepositoryId(text: string): RepositoryId {

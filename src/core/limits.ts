@@ -104,3 +104,22 @@ export const STRUCTURED_DEPTH_MAX = 100;
 export const TEXT_MERGE_PAIRS_MAX = 2_000_000;
 /** Keys and items of one, with everything that YAML's aliases stand for. */
 export const STRUCTURED_NODES_MAX = 200_000;
+
+export const SAGA_STEPS_MAX = 100;
+export const SAGA_SERVICES_MAX = 100;
+/** A definition, a saga's input or a step's output, as JSON. */
+export const SAGA_DOCUMENT_BYTES_MAX = 1024 * 1024;
+export const SAGA_EXPRESSION_LENGTH_MAX = 4_096;
+/** One evaluation of an expression; sequences and recursion within it. */
+export const SAGA_EXPRESSION_MS_MAX = 250;
+export const SAGA_EXPRESSION_SEQUENCE_MAX = 100_000;
+export const SAGA_EXPRESSION_DEPTH_MAX = 200;
+export const SAGA_STEP_TIMEOUT_MS_MAX = 7 * 24 * 3_600_000;
+export const SAGA_RETRIES_MAX = 1_000;
+export const SAGA_BACKOFF_MS_DEFAULT = 1_000;
+export const SAGA_BACKOFF_MS_MAX_DEFAULT = 60_000;
+export const SAGA_REASON_LENGTH_MAX = 1_000;
+/** Steps that are called at once; further ones wait for a place. */
+export const SAGA_CALLS_MAX = 256;
+/** A daemon that shares an event store has its sagas this long after its last sign of life. */
+export const SAGA_LEASE_MS = 6_000;

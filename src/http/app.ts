@@ -18,6 +18,7 @@ import { type AppContext, type AppEnv, type AppParts, type Handler, searchOf } f
 import { problemResponse } from "./problem.ts";
 import { repositoryHandlers } from "./repositories.ts";
 import { requestIdOf } from "./request_id.ts";
+import { sagaHandlers } from "./sagas.ts";
 import { transactionHandlers } from "./transactions.ts";
 import { viewHandlers } from "./views.ts";
 
@@ -32,6 +33,7 @@ export function createApp(parts: AppParts): Hono<AppEnv> {
     ...repositoryHandlers(parts),
     ...viewHandlers(parts),
     ...transactionHandlers(parts),
+    ...sagaHandlers(parts),
     ...daemonHandlers(parts, requests),
   };
   const app = new Hono<AppEnv>();

@@ -4,16 +4,19 @@ import type { z } from "zod";
 import { type ErrorCode, LayerdError } from "../core/errors.ts";
 import {
   parseRepositoryName,
+  parseSagaId,
   parseSavepointName,
   parseTransactionId,
   quote,
   type RepositoryName,
+  type SagaId,
   type SavepointName,
   type TransactionId,
 } from "../core/ids.ts";
 import { decode } from "../protocol/decode.ts";
 import { decodeQuery } from "../protocol/query.ts";
 import type { Clock } from "../system/clock.ts";
+import type { SagaEngine } from "../sagas/saga_engine.ts";
 import type { Random } from "../system/random.ts";
 import type { RepositoryCatalog } from "../transactions/catalog.ts";
 import type { EventBus } from "../transactions/events.ts";
@@ -35,6 +38,7 @@ export interface AppParts {
   readonly stacks: Pick<StackWriter, "put" | "remove">;
   readonly catalog: RepositoryCatalog;
   readonly events: EventBus;
+  readonly sagas: SagaEngine;
   readonly control: DaemonControl;
   readonly metrics: Metrics;
   readonly clock: Clock;
@@ -95,6 +99,11 @@ export function transactionIdOf(c: AppContext): TransactionId {
   return parseTransactionId(parameterOf(c, "id"));
 }
 
+/** `{id}` of the path, as a saga. */
+export function sagaIdOf(c: AppContext): SagaId {
+  return parseSagaId(parameterOf(c, "id"));
+}
+
 /** `{name}` of the path, as a repository; what cannot be a name is not found. */
 export function repositoryNameOf(c: AppContext): RepositoryName {
   return nameIn(c, parseRepositoryName, "repository_not_found", "repository");
@@ -105,7 +114,8 @@ export function savepointNameOf(c: AppContext): SavepointName {
   return nameIn(c, parseSavepointName, "savepoint_not_found", "savepoint");
 }
 
-function nameIn<T>(
+/** `{name}` of the path by another parser; what cannot be a name is not found. */
+export function nameIn<T>(
   c: AppContext,
   parse: (text: string) => T,
   missing: ErrorCode,

@@ -6,6 +6,7 @@ import { getLogger } from "@logtape/logtape";
 import { LayerdError, messageOf } from "../core/errors.ts";
 import { parseRepositoryName } from "../core/ids.ts";
 import { DRAIN_MS_MAX } from "../core/limits.ts";
+import type { SagaEngine } from "../sagas/saga_engine.ts";
 import { DenoClock } from "../system/deno_clock.ts";
 import { DenoFileSystem } from "../system/deno_file_system.ts";
 import { DenoRandom } from "../system/deno_random.ts";
@@ -17,6 +18,7 @@ import { createApp } from "./app.ts";
 import type { DaemonControl, DaemonPhase } from "./daemon_control.ts";
 import { healthDocument } from "./health.ts";
 import { configureLogs } from "./logs.ts";
+import { openSagas } from "./open_sagas.ts";
 import { serveSocket } from "./server.ts";
 
 const logger = getLogger(["layerd", "daemon"]);
@@ -25,6 +27,9 @@ const EXIT_STOPPED = 0;
 const EXIT_REFUSED = 1;
 /** The log failed; EX_IOERR of sysexits, so that a supervisor can tell it from a refusal. */
 const EXIT_LOG_FAILED = 74;
+
+/** Calls of sagas under way get this long at the end; the next start asks for them again. */
+const SAGA_GRACE_MS = 2_000;
 
 export interface DaemonOptions {
   /** Absolute. */
@@ -59,6 +64,7 @@ class Daemon implements DaemonControl {
   readonly #startedMs = this.#clock.monotonic();
   readonly #stop = Promise.withResolvers<void>();
   #engine: Engine | null = null;
+  #sagas: SagaEngine | null = null;
   #phase: DaemonPhase = "recovering";
 
   constructor(options: DaemonOptions) {
@@ -100,6 +106,12 @@ class Daemon implements DaemonControl {
       });
       this.#engine = engine;
       await this.#serveRepositories(engine);
+      this.#sagas = await openSagas({
+        engine,
+        clock,
+        random: this.#random,
+        stateDirectory: stateDir,
+      });
       this.#phase = "serving";
       const ready = { event: "ready", socket, pid: Deno.pid, version };
       this.#options.announce(JSON.stringify(ready) + "\n");
@@ -107,6 +119,7 @@ class Daemon implements DaemonControl {
     } finally {
       this.#phase = "draining";
       try {
+        await this.#sagas?.close(SAGA_GRACE_MS);
         await this.#engine?.close(DRAIN_MS_MAX);
       } finally {
         await server.close();
@@ -139,6 +152,7 @@ class Daemon implements DaemonControl {
   #appParts() {
     const served = () => this.#served();
     const fileSystem = this.#fileSystem;
+    const servedSagas = () => this.#servedSagas();
     return {
       get manager() {
         return served().manager;
@@ -159,6 +173,9 @@ class Daemon implements DaemonControl {
       get events() {
         return served().events;
       },
+      get sagas() {
+        return servedSagas();
+      },
       control: this,
       metrics: this.#metrics,
       clock: this.#clock,
@@ -170,6 +187,11 @@ class Daemon implements DaemonControl {
   #served(): Engine {
     if (this.#engine) return this.#engine;
     throw new LayerdError("recovering", "The daemon is replaying its log");
+  }
+
+  #servedSagas(): SagaEngine {
+    if (this.#sagas) return this.#sagas;
+    throw new LayerdError("recovering", "The daemon is taking up its sagas");
   }
 
   /** GIT-SAFETY 4.4: nothing is given back; the next process decides from what is on disk. */

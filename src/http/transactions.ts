@@ -16,7 +16,7 @@ import {
   transactionsQuery,
   undoBody,
 } from "../protocol/transactions.ts";
-import type { BeginRequest } from "../transactions/manager.ts";
+import type { BeginRequest, IdempotencyKey } from "../transactions/manager.ts";
 import { readJsonBody, uploadStream } from "./body.ts";
 import { whileConnected } from "./client_presence.ts";
 import {
@@ -96,6 +96,11 @@ function beginAndRead(parts: AppParts): Pick<
 
 async function beginRequestOf(c: AppContext, parts: AppParts): Promise<BeginRequest> {
   const json = await readJsonBody(c.req.raw, parts.clock);
+  return decodeBegin(json, await idempotencyKeyOf(c.req.raw.headers, BEGIN_ROUTE, json));
+}
+
+/** A begin as it is sent, also as the input of a saga's layer step. */
+export function decodeBegin(json: unknown, idempotency: IdempotencyKey | null): BeginRequest {
   const body = decode(beginBody, json);
   return {
     message: body.message,
@@ -109,7 +114,7 @@ async function beginRequestOf(c: AppContext, parts: AppParts): Promise<BeginRequ
     labels: body.labels,
     operations: body.operations,
     commit: body.commit,
-    idempotency: await idempotencyKeyOf(c.req.raw.headers, BEGIN_ROUTE, json),
+    idempotency,
   };
 }
 

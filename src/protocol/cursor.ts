@@ -6,7 +6,7 @@ import type { z } from "zod";
 import { LayerdError } from "../core/errors.ts";
 import { parsedString } from "./names.ts";
 
-export type CursorKind = "transactions" | "layers";
+export type CursorKind = "transactions" | "layers" | "sagas";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });

@@ -14,7 +14,8 @@ export const eventsQuery = z.strictObject({
 export const event = z.object({
   id: z.string().meta({ description: "Resume behind this event with `after`" }),
   type: z.string().meta({
-    description: "transaction.*, layer.changed, lock.*, health.*; `overflow` has no other " +
+    description:
+      "transaction.*, layer.changed, lock.*, saga.*, health.*; `overflow` has no other " +
       "field and is last: the reader was too slow and has missed events",
     examples: ["transaction.committed", "layer.changed"],
   }),

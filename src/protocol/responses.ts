@@ -5,10 +5,7 @@
 import { z } from "zod";
 import { TRANSACTION_STATES, type TransactionDocument } from "../core/transaction_document.ts";
 import { refConflict } from "./problem.ts";
-
-/** Compiles only where both types say the same; `readonly` is not compared. */
-type Same<A, B> = [Frozen<A>, Frozen<B>] extends [Frozen<B>, Frozen<A>] ? true : never;
-type Frozen<T> = T extends object ? { readonly [K in keyof T]: Frozen<T[K]> } : T;
+import type { Same } from "./same.ts";
 
 const time = z.string().meta({ format: "date-time", description: "RFC 3339, milliseconds" });
 const oid = z.string().meta({ pattern: "^[0-9a-f]{40}$" });

@@ -6,19 +6,27 @@ import { DAEMON_ROUTES } from "./daemon_routes.ts";
 import { REPOSITORY_ROUTES } from "./repository_routes.ts";
 import type { Route } from "./route.ts";
 import { VIEW_ROUTES } from "./view_routes.ts";
+import { SAGA_ROUTES } from "./saga_routes.ts";
 import { TRANSACTION_ROUTES } from "./transaction_routes.ts";
 
 export type RepositoryRouteId = keyof typeof REPOSITORY_ROUTES;
 export type TransactionRouteId = keyof typeof TRANSACTION_ROUTES;
 export type DaemonRouteId = keyof typeof DAEMON_ROUTES;
 export type ViewRouteId = keyof typeof VIEW_ROUTES;
-export type RouteId = ViewRouteId | RepositoryRouteId | TransactionRouteId | DaemonRouteId;
+export type SagaRouteId = keyof typeof SAGA_ROUTES;
+export type RouteId =
+  | ViewRouteId
+  | RepositoryRouteId
+  | TransactionRouteId
+  | SagaRouteId
+  | DaemonRouteId;
 
 /** All routes by operation id. */
 export const ROUTES: Readonly<Record<RouteId, Route>> = {
   ...REPOSITORY_ROUTES,
   ...VIEW_ROUTES,
   ...TRANSACTION_ROUTES,
+  ...SAGA_ROUTES,
   ...DAEMON_ROUTES,
 };
 

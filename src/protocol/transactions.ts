@@ -48,7 +48,8 @@ const labels = z.record(textOfBytes(LABEL_BYTES_MAX).min(1), textOfBytes(LABEL_B
     params: { limit: LABELS_MAX },
   });
 
-const tenantId = textOfBytes(LABEL_BYTES_MAX).min(1);
+/** A tenant's name, opaque to the daemon. */
+export const tenantId = textOfBytes(LABEL_BYTES_MAX).min(1);
 
 const leaseMs = milliseconds(LEASE_MS_MIN, LEASE_MS_MAX);
 

@@ -108,6 +108,7 @@ Deno.test("runCli() hands serve absolute paths and answers its exit code", async
       { name: "lib", path: "/srv/lib" },
     ],
     allowParticipants: ["localhost:5432"],
+    allowCommands: [],
   });
 });
 

@@ -54,6 +54,8 @@ export interface ServeOptions {
   /** Given as `--repository NAME=PATH` each. */
   readonly repositories?: Readonly<Record<string, string>>;
   readonly environment?: Readonly<Record<string, string>>;
+  /** Further arguments of `serve`: what it may reach. */
+  readonly allow?: readonly string[];
 }
 
 /** The launcher ends by exec'ing Deno, so the pid of what is spawned is the daemon's. */
@@ -65,7 +67,7 @@ export function serveArguments(home: DaemonHome, options: ServeOptions): string[
   for (const [name, path] of Object.entries(options.repositories ?? {})) {
     serve.push("--repository", `${name}=${path}`);
   }
-  return serve;
+  return [...serve, ...options.allow ?? []];
 }
 
 /** A daemon that said that it is ready. */

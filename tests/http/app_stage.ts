@@ -8,6 +8,7 @@ import { createApp } from "../../src/http/app.ts";
 import type { DaemonControl } from "../../src/http/daemon_control.ts";
 import type { AppParts } from "../../src/http/exchange.ts";
 import { serveSocket, type SocketServer } from "../../src/http/server.ts";
+import type { SagaEngine } from "../../src/sagas/saga_engine.ts";
 import type { Clock } from "../../src/system/clock.ts";
 import { DenoClock } from "../../src/system/deno_clock.ts";
 import { DenoFileSystem } from "../../src/system/deno_file_system.ts";
@@ -64,6 +65,7 @@ function partsOf(options: StageOptions, events: RingEventBus): AppParts {
       walStatus: () => LOG_STATUS,
       ...options.control,
     }),
+    sagas: only<SagaEngine>("sagas", {}),
     events,
     metrics: new Metrics(),
     clock: options.clock ?? new DenoClock(),
