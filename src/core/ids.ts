@@ -8,6 +8,7 @@ import {
   LAYER_NAME_LENGTH_MAX,
   LAYER_NAME_PART_LENGTH_MAX,
   LAYER_NAME_PARTS_MAX,
+  PARTICIPANT_NAME_LENGTH_MAX,
   PATH_BYTES_MAX,
   REF_NAME_BYTES_MAX,
   REPOSITORY_NAME_LENGTH_MAX,
@@ -36,6 +37,8 @@ export type ObjectId = Branded<string, "ObjectId">;
 export type FilePath = Branded<string, "FilePath">;
 /** Name of a savepoint. */
 export type SavepointName = Branded<string, "SavepointName">;
+/** A client's name for a participant: one path segment of a URL. */
+export type ParticipantName = Branded<string, "ParticipantName">;
 /** Log sequence number: counts records, rises by one, starts at 1. */
 export type Lsn = Branded<number, "Lsn">;
 /** Rises with every begin over the life of a log. */
@@ -91,6 +94,16 @@ export function parseRepositoryName(text: string): RepositoryName {
     );
   }
   return text as RepositoryName;
+}
+
+export function parseParticipantName(text: string): ParticipantName {
+  if (text.length > PARTICIPANT_NAME_LENGTH_MAX || !REPOSITORY_NAME.test(text)) {
+    refuse(
+      `Participant name ${quote(text)} must be 1 to ${PARTICIPANT_NAME_LENGTH_MAX} characters ` +
+        `of A-Z a-z 0-9 . _ - and start with a letter or digit`,
+    );
+  }
+  return text as ParticipantName;
 }
 
 export function parseObjectId(text: string): ObjectId {

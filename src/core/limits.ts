@@ -123,3 +123,23 @@ export const SAGA_REASON_LENGTH_MAX = 1_000;
 export const SAGA_CALLS_MAX = 256;
 /** A daemon that shares an event store has its sagas this long after its last sign of life. */
 export const SAGA_LEASE_MS = 6_000;
+/** Fits with daemon and transaction into the 200 bytes of a prepared transaction's name. */
+export const PARTICIPANT_NAME_LENGTH_MAX = 64;
+export const PARTICIPANTS_MAX = 64;
+/** Payloads for HTTP participants of one transaction, as JSON: they stand in the log record. */
+export const PAYLOAD_BYTES_MAX = 1024 * 1024;
+export const STATEMENTS_PER_TRANSACTION_MAX = 10_000;
+/** What an HTTP participant may answer. */
+export const PARTICIPANT_ANSWER_BYTES_MAX = 64 * 1024;
+/** One telling of a decision to a participant; it is told again. */
+export const TELL_TIMEOUT_MS = 5_000;
+/** How long a commit's answer waits for acknowledgements before it is 202. */
+export const ACKNOWLEDGEMENT_WAIT_MS = 1_000;
+export const TELL_AGAIN_MS_MIN = 50;
+export const TELL_AGAIN_MS_MAX = 15_000;
+/** Between two looks for prepared transactions of ours that nobody owns. */
+export const ORPHAN_SCAN_MS = 30_000;
+/** Connections to one PostgreSQL that prepare; as many again wait for none of them to commit. */
+export const POSTGRES_CONNECTIONS_MAX = 8;
+/** Why a participant refused, as it is shown and kept. */
+export const REASON_LENGTH_MAX = 500;

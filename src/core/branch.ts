@@ -1,0 +1,43 @@
+/**
+ * A branch: one external participant's part in one transaction. Its key carries the daemon's
+ * log, the transaction, the participant and which attempt it is, so that a daemon recognises
+ * its own and a second attempt is never taken for a late first one.
+ */
+import type { LogId, ParticipantName, TransactionId } from "./ids.ts";
+import type { Json } from "./structured_value.ts";
+
+export type ParticipantKind = "postgres" | "http";
+
+/** What a branch's participant needs to be told its decision, also after a restart. */
+export interface Branch {
+  readonly participant: ParticipantName;
+  readonly kind: ParticipantKind;
+  readonly key: string;
+  /** What an HTTP service is called with; null for PostgreSQL. */
+  readonly payload: Json;
+}
+
+/** Of the transaction, what every call tells a participant. */
+export interface BranchContext {
+  readonly transactionId: TransactionId;
+  readonly tenantId: string | null;
+  readonly operationType: string | null;
+  readonly fencingToken: number;
+}
+
+export type Decision = "committed" | "rolled_back";
+
+/** Begins the key of every branch of this log. */
+export function branchPrefix(logId: LogId): string {
+  return `layerd:${logId}:`;
+}
+
+/** The key of a branch. `attempt` counts the tries of one transaction to prepare, from 1. */
+export function branchKey(
+  logId: LogId,
+  transactionId: TransactionId,
+  participant: ParticipantName,
+  attempt: number,
+): string {
+  return `${branchPrefix(logId)}${transactionId}:${participant}:${attempt}`;
+}

@@ -1,0 +1,178 @@
+/**
+ * A PostgreSQL of a test's own: initialised in a temporary directory, reached by a Unix
+ * socket only. As root it runs as the system's user `postgres`, because the server refuses
+ * to be root.
+ */
+import { report } from "../harness/scale.ts";
+
+const decoder = new TextDecoder();
+
+/** Where distributions put the server's programs when they are not on the PATH. */
+async function program(name: string): Promise<string> {
+  const found = await new Deno.Command("sh", { args: ["-c", `command -v ${name}`] }).output();
+  if (found.success) return decoder.decode(found.stdout).trim();
+  const places = [...Deno.readDirSync("/usr/lib/postgresql")]
+    .map((entry) => `/usr/lib/postgresql/${entry.name}/bin/${name}`);
+  const place = places.sort().at(-1);
+  if (place === undefined) throw new Error(`${name} is not installed (apt: postgresql)`);
+  return place;
+}
+
+const userOf = async () => {
+  if (Deno.uid() !== 0) return {};
+  const id = async (flag: string) =>
+    Number(
+      decoder.decode((await new Deno.Command("id", { args: [flag, "postgres"] }).output()).stdout),
+    );
+  return { uid: await id("-u"), gid: await id("-g") };
+};
+
+function isAlive(pid: number): boolean {
+  try {
+    return !/^State:\s+Z/m.test(Deno.readTextFileSync(`/proc/${pid}/status`));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+export class PostgresServer {
+  #process: Deno.ChildProcess | null = null;
+
+  private constructor(readonly directory: string, private readonly settings: readonly string[]) {}
+
+  /** Makes a cluster and starts it. `settings` as `name=value`. */
+  static async make(...settings: string[]): Promise<PostgresServer> {
+    const directory = await Deno.makeTempDir({ prefix: "layerd-pg-" });
+    const user = await userOf();
+    if (user.uid !== undefined) await Deno.chown(directory, user.uid, user.gid);
+    const init = await new Deno.Command(await program("initdb"), {
+      args: ["-D", `${directory}/data`, "-U", "layerd", "--auth=trust", "--no-sync", "-E", "UTF8"],
+      cwd: "/",
+      ...user,
+      stdout: "null",
+      stderr: "piped",
+    }).output();
+    if (!init.success) throw new Error(`initdb failed: ${decoder.decode(init.stderr)}`);
+    const server = new PostgresServer(directory, settings);
+    await server.start();
+    return server;
+  }
+
+  /** Directory of its socket. */
+  get socketDirectory(): string {
+    return this.directory;
+  }
+
+  get pid(): number {
+    if (this.#process === null) throw new Error("PostgreSQL is not running");
+    return this.#process.pid;
+  }
+
+  get socketPath(): string {
+    return `${this.directory}/.s.PGSQL.5432`;
+  }
+
+  /** URL of a database, through another directory's socket where a proxy listens there. */
+  url(directory = this.directory): string {
+    return `postgres://layerd:secret-of-the-test@/postgres?host=${encodeURIComponent(directory)}`;
+  }
+
+  async start(): Promise<void> {
+    const settings = [
+      "listen_addresses=",
+      `unix_socket_directories=${this.directory}`,
+      "max_prepared_transactions=200",
+      "max_connections=120",
+      "shared_buffers=16MB",
+      ...this.settings,
+    ];
+    const user = await userOf();
+    this.#process = new Deno.Command(await program("postgres"), {
+      args: ["-D", `${this.directory}/data`, ...settings.flatMap((one) => ["-c", one])],
+      cwd: "/",
+      ...user,
+      stdin: "null",
+      stdout: "null",
+      stderr: "piped",
+    }).spawn();
+    await this.#ready(this.#process);
+  }
+
+  /** SIGKILL of the server and all its processes, awaited. */
+  async kill(): Promise<void> {
+    await this.#end("SIGKILL");
+  }
+
+  /** Stops the server and all its processes where they are; the answer lets them go on. */
+  freeze(): () => void {
+    const { pid } = this;
+    const children = Deno.readTextFileSync(`/proc/${pid}/task/${pid}/children`)
+      .split(" ").filter((text) => text !== "").map(Number);
+    const all = [pid, ...children];
+    for (const one of all) Deno.kill(one, "SIGSTOP");
+    return () => {
+      for (const one of all) {
+        // A child that was about to end may be gone.
+        if (isAlive(one)) Deno.kill(one, "SIGCONT");
+      }
+    };
+  }
+
+  /** Runs a script and answers what it prints, unaligned, one row a line. */
+  async psql(sql: string): Promise<string> {
+    const result = await new Deno.Command("psql", {
+      args: [
+        "-XqAt",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-h",
+        this.directory,
+        "-U",
+        "layerd",
+        "-d",
+        "postgres",
+      ]
+        .concat(["-c", sql]),
+      stdout: "piped",
+      stderr: "piped",
+    }).output();
+    if (!result.success) throw new Error(`psql failed: ${decoder.decode(result.stderr)}`);
+    return decoder.decode(result.stdout).trimEnd();
+  }
+
+  async remove(): Promise<void> {
+    await this.#end("SIGQUIT");
+    await Deno.remove(this.directory, { recursive: true });
+  }
+
+  async #end(signal: Deno.Signal): Promise<void> {
+    const process = this.#process;
+    if (process === null) return;
+    this.#process = null;
+    process.kill(signal);
+    await process.status;
+    // Its children notice the postmaster's death by themselves; the next start waits for them.
+  }
+
+  async #ready(process: Deno.ChildProcess): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    let said = "";
+    (async () => {
+      for await (const text of process.stderr.pipeThrough(new TextDecoderStream())) {
+        if (text.includes("ready to accept connections")) resolve();
+        said = (said + text).slice(-4_000);
+      }
+      reject(new Error(`PostgreSQL ended: ${said}`));
+    })();
+    try {
+      await promise;
+    } catch (error) {
+      if (!said.includes("pre-existing shared memory block")) throw error;
+      // Killed hard: a child of the last one is about to notice.
+      report("PostgreSQL waits for the children of the one that was killed");
+      await new Promise((again) => setTimeout(again, 100));
+      await this.start();
+    }
+  }
+}
