@@ -191,6 +191,8 @@ class ConfigWatch {
   readonly #fs: FileSystem;
   readonly #layout: RepositoryLayout;
   #config = new GitConfig([]);
+  /** Git reads a work tree's own settings only where `extensions.worktreeConfig` says so. */
+  #readsOwn = false;
   /** Of the files that `#config` was read from. */
   #readAt = "";
   /** Of the files that passed the gate. */
@@ -201,10 +203,13 @@ class ConfigWatch {
     this.#layout = layout;
     this.#checkedAt = this.#look();
     this.current();
+    // The first reading may have found that there is a second file.
+    this.current();
   }
 
   get #paths(): string[] {
-    return [`${this.#layout.commonDir}/config`, `${this.#layout.gitDir}/config.worktree`];
+    const shared = `${this.#layout.commonDir}/config`;
+    return this.#readsOwn ? [shared, `${this.#layout.gitDir}/config.worktree`] : [shared];
   }
 
   current(): GitConfig {
@@ -229,8 +234,11 @@ class ConfigWatch {
   }
 
   #read(signature: string): void {
-    const entries = this.#paths.flatMap((path) => readConfigWithIncludes(this.#fs, path).entries);
-    this.#config = new GitConfig(entries);
+    const [shared = "", own] = this.#paths;
+    const { entries } = readConfigWithIncludes(this.#fs, shared);
+    this.#readsOwn = new GitConfig(entries).isTrue("extensions.worktreeconfig");
+    const rest = own === undefined ? [] : readConfigWithIncludes(this.#fs, own).entries;
+    this.#config = new GitConfig([...entries, ...rest]);
     this.#readAt = signature;
   }
 }

@@ -59,10 +59,17 @@ export class Reflog {
   record(edits: readonly RefEdit[], note: ReflogNote): void {
     const head = this.#parts.workTrees.headOf(this.#parts.layout.commonDir);
     const setting = this.#parts.logAllRefUpdates()?.toLowerCase() ?? null;
+    // Most layers have no logs at all: one look at their directory answers for all of them.
+    const logged = new Map<string, boolean>();
     for (const edit of edits) {
       try {
-        if (edit.new === null) this.#remove(edit.ref);
-        else this.#append(edit.ref, edit, note, setting);
+        const top = edit.ref.split("/", 2).join("/");
+        const mayExist = logged.get(top) ?? this.#isThere(`${this.#root}/${top}`);
+        logged.set(top, mayExist);
+        if (mayExist || this.#isMadeFor(edit.ref, setting)) {
+          if (edit.new === null) this.#remove(edit.ref);
+          else this.#append(edit.ref, edit, note, setting);
+        }
         if (edit.ref === head) this.#append("HEAD", edit, note, setting);
       } catch (error) {
         if (!(error instanceof FileSystemError)) throw error;
@@ -72,6 +79,10 @@ export class Reflog {
         });
       }
     }
+  }
+
+  #isThere(path: string): boolean {
+    return this.#parts.fileSystem.lstatIfAny(path) !== null;
   }
 
   #append(ref: RefName | "HEAD", edit: RefEdit, note: ReflogNote, setting: string | null): void {

@@ -235,6 +235,8 @@ export type TreeChange = ReadonlyMap<
 export interface TreeReader {
   /** The root tree of a commit; throws `git_error` when the commit is missing or damaged. */
   rootOf(commit: ObjectId): Promise<ObjectId>;
+  /** Notes the root of a commit that was just made, which then needs no reading. */
+  noteRoot(commit: ObjectId, root: ObjectId): void;
   /** The entry at a path (file, directory, link or submodule), or null. */
   lookup(root: ObjectId, path: string): Promise<TreeEntry | null>;
   /** Names in one directory ("" is the root), or null where no directory is. */

@@ -55,6 +55,10 @@ export class CachedTreeReader implements TreeReader {
     return tree;
   }
 
+  noteRoot(commit: ObjectId, root: ObjectId): void {
+    this.#roots.set(commit, root);
+  }
+
   async lookup(root: ObjectId, path: string): Promise<TreeEntry | null> {
     let entry: TreeEntry = { mode: TREE_MODE, oid: root };
     for (const name of partsOf(path)) {

@@ -30,13 +30,7 @@ export class WorkTrees {
     for (const directory of this.#gitDirs()) {
       const head = this.headOf(directory);
       if (head !== null) yield head;
-      const names = [
-        this.#firstLine(`${directory}/rebase-merge/head-name`),
-        this.#firstLine(`${directory}/rebase-apply/head-name`),
-        ...this.#updatedRefs(`${directory}/rebase-merge/update-refs`),
-        bisected(this.#firstLine(`${directory}/BISECT_START`)),
-      ];
-      for (const name of names) {
+      for (const name of this.#namesAtWork(directory)) {
         const ref = name === null ? null : validRefName(name);
         if (ref !== null) yield ref;
       }
@@ -54,6 +48,23 @@ export class WorkTrees {
     return head.kind === "symbolic" ? head.target : null;
   }
 
+  /** One listing instead of a failing look at each file: every commit group asks. */
+  #namesAtWork(directory: string): (string | null)[] {
+    const there = this.#entriesOf(directory);
+    const names: (string | null)[] = [];
+    if (there.has("rebase-merge")) {
+      names.push(this.#firstLine(`${directory}/rebase-merge/head-name`));
+      names.push(...this.#updatedRefs(`${directory}/rebase-merge/update-refs`));
+    }
+    if (there.has("rebase-apply")) {
+      names.push(this.#firstLine(`${directory}/rebase-apply/head-name`));
+    }
+    if (there.has("BISECT_START")) {
+      names.push(bisected(this.#firstLine(`${directory}/BISECT_START`)));
+    }
+    return names;
+  }
+
   *#gitDirs(): Generator<string> {
     const { commonDir, bare } = this.#layout;
     if (!bare) yield commonDir;
@@ -67,6 +78,16 @@ export class WorkTrees {
     const bytes = this.#read(path);
     if (bytes === null) return [];
     return decoder.decode(bytes).split("\n").filter((_, line) => line % 3 === 0);
+  }
+
+  #entriesOf(directory: string): ReadonlySet<string> {
+    try {
+      return new Set(this.#fileSystem.readDirectory(directory).map(({ name }) => name));
+    } catch (error) {
+      const code = errorCode(error);
+      if (code === "ENOENT" || code === "ENOTDIR") return new Set();
+      throw error;
+    }
   }
 
   #firstLine(path: string): string | null {

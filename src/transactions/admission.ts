@@ -26,6 +26,7 @@ export class Admission {
   readonly verdicts = new Map<GroupMember, Verdict>();
   readonly lanes = new Map<RepositoryId, Lane>();
   readonly #everybody: readonly GroupMember[];
+  readonly #rechecked = new Set<RepositoryId>();
   #members: readonly GroupMember[];
 
   constructor(parts: AdmissionParts, members: readonly GroupMember[]) {
@@ -67,7 +68,7 @@ export class Admission {
       return this.#parts.catalog.absence(part.repositoryId, part.repository);
     }
     try {
-      repository.recheck();
+      this.#recheck(repository);
       this.#parts.catalog.requireWritable(repository);
       const id = member.request.transactionId;
       const outcome = this.#parts.held.acquire(repository, refsOf(part), id);
@@ -75,6 +76,13 @@ export class Admission {
     } catch (error) {
       return repositoryError(error, part.repository);
     }
+  }
+
+  /** Whether git may have changed its format: one look a group. */
+  #recheck(repository: Repository): void {
+    if (this.#rechecked.has(repository.id)) return;
+    repository.recheck();
+    this.#rechecked.add(repository.id);
   }
 
   #openLanes(): void {

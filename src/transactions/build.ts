@@ -147,6 +147,7 @@ async function buildRef(
     return { value: tip.oid, objects: [] };
   }
   const commit = newCommit(change, tree.root, template);
+  repository.trees.noteRoot(commit.oid, tree.root);
   return { value: commit.oid, objects: [...blobsOf(files), ...tree.objects, commit] };
 }
 

@@ -82,7 +82,7 @@ class PipelinedTransactionManager implements LocalTransactionManager {
     const keys = new IdempotencyKeys(clock, ledger);
     const leases = new Leases(clock, (id) => this.#calls.expire(id));
     const waiters = this.#waiters = new StateWaiters(clock);
-    const spool = this.#spool = new BlobSpool(parts.spoolDirectory, parts.fileSystem);
+    const spool = this.#spool = new BlobSpool(parts.spoolDirectory, parts.fileSystem, parts.clock);
     const tables = this.#tables;
     const waits = this.#waits = new LockWaits(tables, clock, events, metrics);
     const access = new LayerAccess(waits);
