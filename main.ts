@@ -1,10 +1,11 @@
 /**
  * Composition root: the real parts are wired here and nowhere else. The daemon's rooms are
- * loaded by `serve` and `doctor` alone, so that a client command starts without them.
+ * loaded by `serve`, `doctor` and `materialize` alone, so that a client command starts without them.
  */
 import type { CliHost, ExamineOptions, ServeOptions } from "./src/cli/host.ts";
 import { runCli } from "./src/cli/run.ts";
 import type { DoctorReport } from "./src/core/diagnosis.ts";
+import type { Materialized, WantedView } from "./src/core/materialization.ts";
 import config from "./deno.json" with { type: "json" };
 
 async function serve(options: ServeOptions): Promise<number> {
@@ -32,6 +33,14 @@ async function examineFiles(options: ExamineOptions): Promise<DoctorReport> {
   });
 }
 
+async function writeView(target: string, view: WantedView): Promise<Materialized> {
+  const [{ materialize }, { DenoFileSystem }] = await Promise.all([
+    import("./src/views/materialize.ts"),
+    import("./src/system/deno_file_system.ts"),
+  ]);
+  return await materialize(new DenoFileSystem(), target, view);
+}
+
 /** Writes all of it; a reader that went away (`layerd events | head`) ends the command. */
 function writeAll(
   stream: { writeSync(bytes: Uint8Array): number },
@@ -49,6 +58,7 @@ function writeAll(
 const host: CliHost = {
   serve,
   examine: examineFiles,
+  materialize: writeView,
   env: (name) => Deno.env.get(name),
   cwd: Deno.cwd(),
   uid: Deno.uid(),

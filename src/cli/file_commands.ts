@@ -111,7 +111,7 @@ function addReading(program: Command, host: CliHost): void {
 }
 
 /** Stages one operation and says how many there are. */
-function stage(
+export function stage(
   host: CliHost,
   options: FileOptions,
   operation: (session: Session, id: string, repository: string) => Promise<OperationBody>,

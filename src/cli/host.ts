@@ -1,4 +1,5 @@
 /** What the command line needs of the process that it runs in; `main.ts` gives the real one. */
+import type { Materialized, WantedView } from "../core/materialization.ts";
 import type { DoctorReport } from "../core/diagnosis.ts";
 
 /** Options of `serve`, complete: paths are absolute, defaults are worked out. */
@@ -25,6 +26,8 @@ export interface CliHost {
   examine(options: ExamineOptions): Promise<DoctorReport>;
   /** Runs the daemon to its end; answers the exit code. */
   serve(options: ServeOptions): Promise<number>;
+  /** Writes a view to a directory (absolute path), atomically. */
+  materialize(target: string, view: WantedView): Promise<Materialized>;
   env(name: string): string | undefined;
   readonly cwd: string;
   /** User id, or null where the system has none. */

@@ -51,6 +51,13 @@ function describe(error: unknown): string[] {
   const { problem } = error;
   const lines = [`layerd: ${problem.code}: ${message}`];
   for (const conflict of problem.conflicts ?? []) {
+    if (conflict.path !== undefined) {
+      const { repository, layer, ref, path, key, reason } = conflict;
+      const where = key === undefined || key === "" ? path : `${path} at ${key}`;
+      const why = reason === undefined ? "" : ` (${reason})`;
+      lines.push(`  ${repository} ${layer ?? ref}: ${where}${why}`);
+      continue;
+    }
     lines.push(
       `  ${conflict.repository} ${conflict.ref}: expected ${conflict.expected ?? "nothing"}, ` +
         `found ${conflict.actual ?? "nothing"}`,

@@ -3,6 +3,7 @@
  * exit code (API section 7), so that tests run it as main.ts does.
  */
 import { Command, CommanderError } from "commander";
+import { addChangeCommands } from "./change_commands.ts";
 import { addDaemonCommands } from "./daemon_commands.ts";
 import { addDoctorCommand } from "./doctor_command.ts";
 import { EXIT, exitCodeOf } from "./exit_codes.ts";
@@ -11,6 +12,7 @@ import type { CliHost } from "./host.ts";
 import { outputFor } from "./client_command.ts";
 import { addLayerCommands, addRepositoryCommands } from "./repository_commands.ts";
 import { addTransactionCommands } from "./transaction_commands.ts";
+import { addViewCommands } from "./view_commands.ts";
 import { addWatchingCommands } from "./watching_commands.ts";
 
 export async function runCli(argv: readonly string[], host: CliHost): Promise<number> {
@@ -51,6 +53,8 @@ function buildProgram(host: CliHost, exitWith: (code: number) => void): Command 
   addLayerCommands(program, host);
   addTransactionCommands(program, host);
   addFileCommands(program, host);
+  addChangeCommands(program, host);
+  addViewCommands(program, host);
   addWatchingCommands(program, host);
   addDoctorCommand(program, host);
   return program;

@@ -13,7 +13,7 @@ import { DenoRandom } from "../system/deno_random.ts";
 import { type Engine, openEngine } from "../transactions/engine.ts";
 import { Metrics } from "../transactions/metrics.ts";
 import { StackWriter } from "../views/stack_writer.ts";
-import { ViewReader } from "../views/view_reader.ts";
+import { lazyViews } from "../views/lazy_views.ts";
 import { createApp } from "./app.ts";
 import type { DaemonControl, DaemonPhase } from "./daemon_control.ts";
 import { healthDocument } from "./health.ts";
@@ -162,7 +162,7 @@ class Daemon implements DaemonControl {
       },
       get views() {
         const { catalog, manager } = served();
-        return new ViewReader({ catalog, transactions: manager, fileSystem });
+        return lazyViews({ catalog, transactions: manager, fileSystem });
       },
       get stacks() {
         return new StackWriter(served().manager);

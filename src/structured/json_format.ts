@@ -17,6 +17,9 @@ import {
   type StructuredFormat,
 } from "./structured_format.ts";
 
+/** Characters of a list of scalars that is written on one line. */
+const SHORT_LIST_MAX = 60;
+
 /** Of jsonc-parser's `SyntaxKind`, a const enum that only its own compiler run could inline. */
 const TOKEN = {
   openBrace: 1,
@@ -295,6 +298,11 @@ function render(value: Value, indent: string, unit: string, eol: string): string
     if (value.type === "string") return JSON.stringify(value.text);
     if (value.type === "other") throw new NotStructured(`JSON has no value like ${value.text}`);
     return value.text;
+  }
+  if (value.kind === "array" && value.items.every(({ kind }) => kind === "scalar")) {
+    // As people write short lists.
+    const list = `[${value.items.map((item) => render(item, "", unit, eol)).join(", ")}]`;
+    if (list.length <= SHORT_LIST_MAX) return list;
   }
   const inner = indent + unit;
   const [open, close] = value.kind === "array" ? ["[", "]"] : ["{", "}"];

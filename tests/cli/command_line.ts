@@ -30,6 +30,7 @@ export async function runCommand(
       served = options;
       return Promise.resolve(0);
     },
+    materialize: () => Promise.resolve({ kind: "refused", reason: "no disk here" }),
     examine: () => Promise.resolve({ status: "ok", findings: [] }),
     env: (name) => setting.env?.[name],
     cwd: setting.cwd ?? "/home/ann/project",

@@ -1,20 +1,19 @@
-/** The README's tour, word for word: every command in it runs, and ends as the text says. */
+/** The README's tours, word for word: every command in them runs, and ends as the text says. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
-/** The shell blocks between the tour's heading and the next one. */
-async function tour(): Promise<string[]> {
+/** The shell blocks between a heading and the next one. */
+async function blocksUnder(heading: string): Promise<string[]> {
   const readme = await Deno.readTextFile(`${ROOT}README.md`);
-  const [, section] = /^## A five-minute tour$(.*?)^## /ms.exec(readme) ?? [];
-  assert(section !== undefined, "The README has no tour");
+  const [, section] = new RegExp(`^## ${heading}$(.*?)^## `, "ms").exec(readme) ?? [];
+  assert(section !== undefined, `The README has no section "${heading}"`);
   return [...section.matchAll(/^```sh$\n(.*?)^```$/gms)].map(([, block]) => block ?? "");
 }
 
-Deno.test("README's tour runs word for word", async () => {
-  const blocks = await tour();
-  assertEquals(blocks.length, 5);
+/** Runs the blocks in one shell; answers what each wrote. */
+async function run(blocks: readonly string[]): Promise<string[]> {
   // Between the blocks a marker, so that each block's output can be looked at alone.
   const script = [
     "set -euo pipefail",
@@ -36,8 +35,14 @@ Deno.test("README's tour runs word for word", async () => {
     },
   }).output();
   const decoder = new TextDecoder();
-  const [started, committed, conflict, shell] = decoder.decode(stdout).split("----\n");
   assertEquals(code, 0, decoder.decode(stdout) + decoder.decode(stderr));
+  return decoder.decode(stdout).split("----\n");
+}
+
+Deno.test("README's tour runs word for word", async () => {
+  const blocks = await blocksUnder("A five-minute tour");
+  assertEquals(blocks.length, 5);
+  const [started, committed, conflict, shell] = await run(blocks);
 
   assertStringIncludes(started ?? "", '"status":"ok"');
   assertEquals(committed?.match(/^[0-9a-f]{40} commit\trefs\/layers\//gm)?.length, 2);
@@ -62,4 +67,22 @@ Deno.test("every row of the README's compatibility table names a test that is th
     // An ellipsis stands for the cases of one test.
     else for (const part of name.split("…")) assert(tests.includes(part), name);
   }
+});
+
+Deno.test("README's path of a new user runs word for word", async () => {
+  const blocks = await blocksUnder("A new user's path");
+  assertEquals(blocks.length, 8);
+  const [, made, view, explained, written, changed, edited, undone] = await run(blocks);
+
+  assertEquals(made?.match(/refs\/layers\//g)?.length, 3);
+  assertStringIncludes(view ?? "", "// What everybody starts from.");
+  assertStringIncludes(view ?? "", '"editor.fontSize": 16,');
+  assert(!view?.includes("telemetry"));
+  assertStringIncludes(explained ?? "", '"editor.fontSize"\tfrom user/ann:3');
+  assertStringIncludes(explained ?? "", '"telemetry.level"\tremoved by team/web:4');
+  assertEquals(written, view);
+  assertEquals(changed?.match(/"editor.fontSize": 18/g)?.length, 2);
+  assertEquals(edited, "modified\tsettings.json\nexit code 1\n");
+  assertStringIncludes(undone ?? "", '"editor.fontSize": 16');
+  assertStringIncludes(undone ?? "", 'Undo "a larger font"');
 });

@@ -54,9 +54,7 @@ const CASES: readonly (readonly [string, string, string, Json, string])[] = [
   "editor.fontSize": 14, // points
   "files": { "eol": "\\n"  },
   "added": {
-    "x": [
-      true
-    ]
+    "x": [true]
   },
 }
 `,

@@ -102,9 +102,7 @@ test(
   // size in points
   "size": 16,
   "files": { "eol": "\\n"  },
-  "list": [
-    3
-  ],
+  "list": [3],
   "theme": "dark"
 }
 `,
@@ -118,7 +116,7 @@ test(
       "theme me:3",
     ]);
     assertEquals(await views.text("only.txt"), "me\n");
-    assertEquals(await views.paths(), ["only.txt me 3", "s.json me 108"]);
+    assertEquals(await views.paths(), ["only.txt me 3", "s.json me 100"]);
   },
 );
 
