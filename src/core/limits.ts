@@ -58,9 +58,9 @@ export const EVENT_QUEUE_MAX = 32_768;
 /** Events kept for `after=CURSOR`. */
 export const EVENTS_KEPT_MAX = 16_384;
 
-/** Above either of these a transaction writes one pack instead of loose objects. */
-export const LOOSE_OBJECTS_PER_TRANSACTION_MAX = 256;
-export const LOOSE_BYTES_PER_TRANSACTION_MAX = 1024 * 1024;
+/** Above either of these a transaction's objects become a pack of its own, not part of its record. */
+export const RECORDED_OBJECTS_PER_TRANSACTION_MAX = 256;
+export const RECORDED_BYTES_PER_TRANSACTION_MAX = 1024 * 1024;
 
 /** Transactions of one commit group. */
 export const GROUP_TRANSACTIONS_MAX = 256;
@@ -79,10 +79,8 @@ export const FENCING_TOKENS_RESERVED = 1_000;
 export const PACK_IN_MEMORY_BYTES_MAX = 8 * 1024 * 1024;
 /** Alternates of alternates that are followed; git follows as many. */
 export const ALTERNATES_DEPTH_MAX = 5;
-/** Ids of loose objects that were read and checked once, kept per repository. */
-export const VERIFIED_OBJECTS_MAX = 16_384;
-/** A checkpoint with more loose objects than this syncs the file system once instead of each file. */
-export const OBJECT_SYNCS_MAX = 64;
+/** Objects read from kept packs, in memory per repository. */
+export const OBJECT_CACHE_BYTES_MAX = 8 * 1024 * 1024;
 /** Parsed trees kept per repository. */
 export const TREE_CACHE_BYTES_MAX = 32 * 1024 * 1024;
 /** Root trees of commits kept per repository. */

@@ -23,15 +23,22 @@ import type { RefConflict } from "./errors.ts";
 import type { RefCheck, RefEdit } from "./ref_edit.ts";
 import type { TransactionDocument } from "./transaction_document.ts";
 
-/** A loose object's file, byte for byte (zlib stream), so that redo only writes it. */
-export interface LooseFile {
+export const OBJECT_TYPES = ["blob", "tree", "commit", "tag"] as const;
+export type ObjectType = typeof OBJECT_TYPES[number];
+
+/** An object as it stands in a pack: the zlib stream of its body, so that redo only copies it. */
+export interface PackedObject {
   readonly oid: ObjectId;
+  readonly type: ObjectType;
+  /** Bytes of the body, before compression. */
+  readonly size: number;
   readonly bytes: Uint8Array;
 }
 
 /** What a transaction wrote into one repository's object store. */
 export type WrittenObjects =
-  | { readonly kind: "loose"; readonly files: readonly LooseFile[] }
+  /** Their bytes; they stand in a kept pack (git/kept_packs.ts) until a checkpoint. */
+  | { readonly kind: "recorded"; readonly objects: readonly PackedObject[] }
   /** A pack of its own, durable already, hard-linked under `layerd/pending/<name>.{pack,idx}`. */
   | { readonly kind: "pack"; readonly name: string };
 

@@ -1,10 +1,10 @@
 /**
  * Bytes of a log record.
  *
- *   u8   format version of records, 1
+ *   u8   format version of records, 2 (1 had objects as loose files)
  *   u32  length of the head, little-endian
- *   ...  the head: the record as JSON, UTF-8; an object's file is {"oid", "bytes": <length>}
- *   ...  the files' bytes, one after the other, in the order in which the head names them
+ *   ...  the head: the record as JSON, UTF-8; an object's "bytes" is their length
+ *   ...  the objects' bytes, one after the other, in the order in which the head names them
  *
  * The frame around a record (wal room) has checked every byte, so that a record that cannot
  * be decoded was written by a newer layerd or by a bug: the error says what it met.
@@ -12,7 +12,7 @@
 import type { LogRecord, RepositoryPart } from "./log_record.ts";
 import { recordOf } from "./record_shape.ts";
 
-const VERSION = 1;
+const VERSION = 2;
 const HEAD_START = 5;
 
 /** The bytes of a record. */
@@ -37,11 +37,11 @@ export function encodeRecord(record: LogRecord): Uint8Array {
 
 function encodePart(part: RepositoryPart, binary: Uint8Array[]) {
   if (part.objects.kind === "pack") return part;
-  const files = part.objects.files.map(({ oid, bytes }) => {
-    binary.push(bytes);
-    return { oid, bytes: bytes.length };
+  const objects = part.objects.objects.map((object) => {
+    binary.push(object.bytes);
+    return { ...object, bytes: object.bytes.length };
   });
-  return { ...part, objects: { kind: "loose", files } };
+  return { ...part, objects: { kind: "recorded", objects } };
 }
 
 /** Throws an Error that says what is wrong; never a TypeError, whatever the bytes. */

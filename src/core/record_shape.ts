@@ -31,6 +31,7 @@ import type {
   RepositoryPart,
   WrittenObjects,
 } from "./log_record.ts";
+import { OBJECT_TYPES } from "./log_record.ts";
 import type { RefCheck, RefEdit } from "./ref_edit.ts";
 
 /** Gives the next bytes of the record's binary part, so many of them. */
@@ -147,14 +148,19 @@ function checkAt(value: unknown, path: string): RefCheck {
 
 function objectsAt(value: unknown, path: string, take: TakeBytes): WrittenObjects {
   const fields = fieldsAt(value, path);
-  const kind = oneOfAt(fields["kind"], at(path, "kind"), ["loose", "pack"]);
+  const kind = oneOfAt(fields["kind"], at(path, "kind"), ["recorded", "pack"]);
   if (kind === "pack") return { kind, name: textAt(fields["name"], at(path, "name")) };
-  const files = listAt(fields["files"], at(path, "files"), (file, filePath) => {
-    const { oid, bytes } = fieldsAt(file, filePath);
-    const length = integerAt(bytes, at(filePath, "bytes"));
-    return { oid: objectIdAt(oid, at(filePath, "oid")), bytes: take(length) };
+  const objects = listAt(fields["objects"], at(path, "objects"), (object, objectPath) => {
+    const { oid, type, size, bytes } = fieldsAt(object, objectPath);
+    const length = integerAt(bytes, at(objectPath, "bytes"));
+    return {
+      oid: objectIdAt(oid, at(objectPath, "oid")),
+      type: oneOfAt(type, at(objectPath, "type"), OBJECT_TYPES),
+      size: integerAt(size, at(objectPath, "size")),
+      bytes: take(length),
+    };
   });
-  return { kind, files };
+  return { kind, objects };
 }
 
 function idempotencyAt(value: unknown, path: string): IdempotencyEntry {

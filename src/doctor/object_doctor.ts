@@ -86,11 +86,17 @@ function moveAside({ fileSystem, layout }: ObjectLook, oid: ObjectId): string {
 
 async function restoreFromLog({ digest, objects, repositoryId }: ObjectLook): Promise<void> {
   const records = [...digest.commits.values(), ...digest.prepared.values()];
+  objects.adopt();
   for (const { record } of records) {
+    const holder = record.transaction.id;
     for (const part of record.parts) {
-      if (part.repositoryId === repositoryId) await objects.restore(part.objects);
+      if (part.repositoryId === repositoryId) {
+        objects.place([{ holder, written: part.objects }]);
+      }
     }
+    objects.release(holder);
   }
+  await objects.makeDurable();
 }
 
 async function afterMending(look: ObjectLook, oid: ObjectId, aside: string): Promise<Diagnosis> {

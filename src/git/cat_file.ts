@@ -10,7 +10,7 @@ import { LayerdError, messageOf } from "../core/errors.ts";
 import type { ObjectId } from "../core/ids.ts";
 import type { RepositoryLayout } from "./gate.ts";
 import { isObjectType } from "./object_codec.ts";
-import type { ObjectType } from "./repository.ts";
+import type { ObjectType } from "../core/log_record.ts";
 
 const NEWLINE = 0x0a;
 

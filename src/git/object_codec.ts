@@ -7,10 +7,11 @@
  * was decoded is never encoded again; trees are rewritten by their bytes (parsed_tree.ts).
  */
 import { createHash } from "node:crypto";
-import { constants, deflateSync, inflateSync } from "node:zlib";
+import { constants, inflateSync } from "node:zlib";
 import { LayerdError } from "../core/errors.ts";
 import type { ObjectId } from "../core/ids.ts";
-import type { CommitFields, GitObject, ObjectType, Signature } from "./repository.ts";
+import type { ObjectType } from "../core/log_record.ts";
+import type { CommitFields, GitObject, Signature } from "./repository.ts";
 
 /** Of the tree without entries, which git knows without its being stored. */
 export const EMPTY_TREE_ID = "4b825dc642cb6eb9a060e54bf8d69288fbee4904" as ObjectId;
@@ -29,15 +30,6 @@ export function objectHeader(type: ObjectType, size: number): Uint8Array {
 export function objectId(type: ObjectType, body: Uint8Array): ObjectId {
   return createHash("sha1").update(objectHeader(type, body.length)).update(body)
     .digest("hex") as ObjectId;
-}
-
-/** A loose object's file. Level 1 is what git itself uses for loose objects. */
-export function encodeLoose(type: ObjectType, body: Uint8Array): Uint8Array {
-  const header = objectHeader(type, body.length);
-  const whole = new Uint8Array(header.length + body.length);
-  whole.set(header);
-  whole.set(body, header.length);
-  return plainBytes(deflateSync(whole, { level: constants.Z_BEST_SPEED }));
 }
 
 /** The same memory without Node's Buffer methods, which differ from Uint8Array's. */

@@ -3,64 +3,67 @@
  *
  * S1. What read() answers has the hash that its id says. A damaged loose file is passed over
  *     where a pack or an alternate holds the object, as git does.
- * S2. write() leaves each object complete in our own object directory. "Already there" was
- *     read and checked once by this process; where an object stands in a pack or an
- *     alternate only, a loose copy is written, so that nobody else's gc can take it.
- * S3. Loose objects are durable through the log record until makeDurable(); packs are
- *     durable at once and kept by links in `layerd/pending/` until then.
+ * S2. What a transaction writes stands in a pack of our own object directory that native gc
+ *     leaves alone until its refs have moved, also where git has the same object elsewhere.
+ * S3. Small transactions' objects share a kept pack a group (kept_packs.ts) and are durable
+ *     through the log record until makeDurable(). A large transaction's pack is durable at
+ *     once, and kept by a `.keep` and by links in `layerd/pending/` until then.
  */
-import { Buffer } from "node:buffer";
-import { getLogger } from "@logtape/logtape";
 import { LayerdError } from "../core/errors.ts";
 import type { ObjectId } from "../core/ids.ts";
 import {
-  LOOSE_BYTES_PER_TRANSACTION_MAX,
-  LOOSE_OBJECTS_PER_TRANSACTION_MAX,
-  OBJECT_SYNCS_MAX,
-  VERIFIED_OBJECTS_MAX,
+  OBJECT_CACHE_BYTES_MAX,
+  RECORDED_BYTES_PER_TRANSACTION_MAX,
+  RECORDED_OBJECTS_PER_TRANSACTION_MAX,
 } from "../core/limits.ts";
-import type { LooseFile, WrittenObjects } from "../core/log_record.ts";
+import type { ObjectType, PackedObject, WrittenObjects } from "../core/log_record.ts";
 import { errorCode, type FileSystem } from "../system/file_system.ts";
 import type { Random } from "../system/random.ts";
 import type { RepositoryLayout } from "./gate.ts";
-import {
-  loosePath,
-  LooseWriter,
-  readLoose,
-  readLooseFile,
-  readLooseHeader,
-  sweepTemporaries,
-} from "./loose_objects.ts";
+import { KeptPackFiles } from "./kept_pack_files.ts";
+import { KeptPacks } from "./kept_packs.ts";
+import { loosePath, readLoose, readLooseHeader, sweepTemporaries } from "./loose_objects.ts";
 import { LruMap } from "./lru_map.ts";
-import { decodeLoose, EMPTY_TREE_ID, encodeLoose, objectId } from "./object_codec.ts";
+import { EMPTY_TREE_ID, objectId } from "./object_codec.ts";
+import { OwnPacks } from "./own_packs.ts";
+import { packObject, unpackBody } from "./pack_format.ts";
 import { PackReader } from "./pack_reader.ts";
-import { linkUnlessThere, writePack } from "./pack_writer.ts";
-import type { GitObject, NewObject, ObjectStore, ObjectType } from "./repository.ts";
-
-const logger = getLogger(["layerd", "git"]);
-const PACK_SUFFIXES = ["pack", "idx"] as const;
+import type { GitObject, NewObject, ObjectStore, WrittenBy } from "./repository.ts";
 
 export class RepositoryObjects implements ObjectStore {
   readonly #fs: FileSystem;
   readonly #layout: RepositoryLayout;
   readonly #random: Random;
   readonly #directories: readonly string[];
-  readonly #loose: LooseWriter;
+  readonly #files: KeptPackFiles;
+  readonly #kept: KeptPacks;
+  readonly #own: OwnPacks;
   readonly #packs: PackReader;
-  /** Loose objects of our own directory that were read and checked, or written, here. */
-  readonly #verified = new LruMap<ObjectId, true>(VERIFIED_OBJECTS_MAX, () => 1);
+  /** Objects that were read from kept packs, by id: their content never changes. */
+  readonly #recent = new LruMap<ObjectId, GitObject>(
+    OBJECT_CACHE_BYTES_MAX,
+    ({ body }) => body.length,
+  );
 
   constructor(fs: FileSystem, layout: RepositoryLayout, random: Random) {
     this.#fs = fs;
     this.#layout = layout;
     this.#random = random;
     this.#directories = [layout.objectsDir, ...layout.alternates];
-    const unique = random.bytes(6).toHex();
-    this.#loose = new LooseWriter(fs, layout.objectsDir, layout.shared, `${unique}_`);
-    this.#packs = new PackReader(fs, layout);
+    this.#files = new KeptPackFiles(fs, layout, random.bytes(6).toHex());
+    this.#kept = new KeptPacks(this.#files);
+    this.#own = new OwnPacks(fs, layout);
+    this.#packs = new PackReader(fs, layout, () => this.#kept.names());
+  }
+
+  /** Once, before anything is written. Requires the repository's `layerd/`. */
+  prepare(): Promise<void> {
+    return this.#files.prepare();
   }
 
   async read(oid: ObjectId): Promise<GitObject | null> {
+    const kept = this.#readKept(oid);
+    if (kept !== null) return kept;
     let damaged: string | null = null;
     for (const directory of this.#directories) {
       const found = readLoose(this.#fs, directory, oid);
@@ -79,6 +82,10 @@ export class RepositoryObjects implements ObjectStore {
   async header(
     oid: ObjectId,
   ): Promise<{ readonly type: ObjectType; readonly size: number } | null> {
+    const kept = this.#kept.find(oid);
+    if (kept !== null && this.#fs.lstatIfAny(kept.path) !== null) {
+      return { type: kept.type, size: kept.size };
+    }
     let damaged: string | null = null;
     for (const directory of this.#directories) {
       const found = readLooseHeader(this.#fs, directory, oid);
@@ -97,65 +104,63 @@ export class RepositoryObjects implements ObjectStore {
     const unique = [...new Map(objects.map((object) => [object.oid, object])).values()];
     const bytes = unique.reduce((sum, object) => sum + sizeOf(object), 0);
     if (
-      unique.length <= LOOSE_OBJECTS_PER_TRANSACTION_MAX && bytes <= LOOSE_BYTES_PER_TRANSACTION_MAX
+      unique.length <= RECORDED_OBJECTS_PER_TRANSACTION_MAX &&
+      bytes <= RECORDED_BYTES_PER_TRANSACTION_MAX
     ) {
-      return { kind: "loose", files: unique.map((object) => this.#writeLoose(object)) };
+      return { kind: "recorded", objects: unique.map((object) => this.#packed(object)) };
     }
-    const place = {
-      fileSystem: this.#fs,
-      objectsDir: this.#layout.objectsDir,
-      pendingDir: this.#pendingDir,
-      shared: this.#layout.shared,
-    };
-    const name = await writePack(place, unique, this.#random.bytes(6).toHex());
+    const name = await this.#own.write(unique, this.#random.bytes(6).toHex());
     return { kind: "pack", name };
   }
 
-  // deno-lint-ignore require-await -- a failure must be a rejection
-  async restore(written: WrittenObjects): Promise<void> {
-    if (written.kind === "pack") return this.#relinkPack(written.name);
-    for (const file of written.files) {
-      const there = readLooseFile(this.#fs, this.#layout.objectsDir, file.oid);
-      // The record's bytes were checked with its frame: the same bytes need no inflating.
-      if (there !== null && Buffer.compare(there, file.bytes) === 0) continue;
-      if (there === null || decodeLoose(file.oid, there) === null) this.#putLoose(file);
+  place(all: readonly WrittenBy[]): void {
+    this.#kept.place(
+      all.flatMap(({ holder, written }) =>
+        written.kind === "recorded" ? [{ holder, objects: written.objects }] : []
+      ),
+    );
+    for (const { holder, written } of all) {
+      if (written.kind === "pack") this.#own.hold(holder, written.name);
     }
   }
 
-  // deno-lint-ignore require-await -- a failure must be a rejection
-  async restoreMissing(written: WrittenObjects): Promise<void> {
-    if (written.kind === "pack") return this.#relinkPack(written.name);
-    for (const file of written.files) {
-      // One that gc packed meanwhile is written again: harmless, and cheaper than to look.
-      if (!this.#hasLoose(file.oid)) this.#putLoose(file);
-    }
+  release(holder: string): void {
+    this.#kept.release(holder);
+    this.#own.release(holder);
   }
 
-  async makeDurable(written: readonly WrittenObjects[]): Promise<void> {
-    const files = new Map<ObjectId, LooseFile>();
-    const packs = new Set<string>();
-    for (const one of written) {
-      if (one.kind === "pack") packs.add(one.name);
-      else for (const file of one.files) files.set(file.oid, file);
-    }
-    if (files.size > OBJECT_SYNCS_MAX) await this.#makeAllDurable([...files.values()]);
-    else if (files.size > 0) {
-      for (const file of files.values()) await this.#makeOneDurable(file);
-      await this.#fs.syncDirectory(this.#layout.objectsDir);
-    }
-    for (const name of packs) await this.#makePackDurable(name);
+  tidyPacks(): void {
+    this.#kept.foldSmall();
+  }
+
+  restoreMissing(written: WrittenObjects): void {
+    if (written.kind === "pack") this.#own.relink(written.name);
+    else this.#kept.restoreMissing(written.objects);
+  }
+
+  async makeDurable(): Promise<ReadonlySet<ObjectId>> {
+    await this.#own.makeDurable();
+    return await this.#kept.makeDurable();
+  }
+
+  /** Gives everything to git: nobody serves the repository any more. */
+  async surrender(): Promise<void> {
+    this.#kept.releaseAll();
+    this.#own.releaseAll();
+    await this.makeDurable();
   }
 
   discard(written: WrittenObjects): void {
-    if (written.kind === "pack") this.#dropPending(written.name);
+    if (written.kind === "pack") this.#own.drop(written.name);
+  }
+
+  adopt(): void {
+    this.#kept.adopt();
   }
 
   sweep(pending: ReadonlySet<string>): void {
     sweepTemporaries(this.#fs, this.#layout.objectsDir);
-    for (const { name } of this.#fs.readDirectory(this.#pendingDir)) {
-      const pack = name.replace(/\.(pack|idx)$/, "");
-      if (!pending.has(pack)) this.#dropPending(pack);
-    }
+    this.#own.sweep(pending);
   }
 
   async syncAll(): Promise<void> {
@@ -173,92 +178,47 @@ export class RepositoryObjects implements ObjectStore {
     await this.#packs.close();
   }
 
-  get #pendingDir(): string {
-    return `${this.#layout.commonDir}/layerd/pending`;
-  }
-
-  #writeLoose(object: NewObject): LooseFile {
+  #packed(object: NewObject): PackedObject {
     const body = "body" in object ? object.body : this.#fs.readFile(object.file);
     if (objectId(object.type, body) !== object.oid) {
       throw new LayerdError("io_error", `Object ${object.oid} is not what its bytes hash to`);
     }
-    const file = { oid: object.oid, bytes: encodeLoose(object.type, body) };
-    if (!this.#isSound(object.oid)) this.#putLoose(file);
-    return file;
+    return packObject(object.oid, object.type, body);
   }
 
-  /** Whether our own loose file is there and was checked, now or before. */
-  #isSound(oid: ObjectId): boolean {
-    if (this.#verified.get(oid)) return this.#hasLoose(oid);
-    const found = readLoose(this.#fs, this.#layout.objectsDir, oid);
-    if (found === "missing") return false;
-    if (found === "damaged") {
-      const path = loosePath(this.#layout.objectsDir, oid);
-      logger.warn("Replaced the damaged object {path}", { path });
-      return false;
-    }
-    this.#verified.set(oid, true);
-    return true;
-  }
-
-  #hasLoose(oid: ObjectId): boolean {
-    return this.#fs.lstatIfAny(loosePath(this.#layout.objectsDir, oid)) !== null;
-  }
-
-  #putLoose(file: LooseFile): void {
-    this.#loose.write(file.oid, file.bytes);
-    this.#verified.set(file.oid, true);
-  }
-
-  async #makeOneDurable(file: LooseFile): Promise<void> {
+  /** From one of our kept packs; null where none holds it, or somebody removed that pack. */
+  #readKept(oid: ObjectId): GitObject | null {
+    const place = this.#kept.find(oid);
+    if (place === null) return null;
+    const cached = this.#recent.get(oid);
+    if (cached !== undefined) return cached;
+    let bytes: Uint8Array;
     try {
-      await this.#loose.sync(file.oid);
+      bytes = this.#readRange(place.path, place.start, place.length);
     } catch (error) {
       if (errorCode(error) !== "ENOENT") throw error;
-      if (await this.#syncIfPacked([file.oid])) return;
-      this.#putLoose(file);
-      await this.#loose.sync(file.oid);
+      return null;
     }
+    const body = unpackBody(bytes);
+    if (objectId(place.type, body) !== oid) throw damagedObject(oid, place.path);
+    const object = { type: place.type, body };
+    this.#recent.set(oid, object);
+    return object;
   }
 
-  async #makeAllDurable(files: readonly LooseFile[]): Promise<void> {
-    for (const file of files) {
-      if (this.#hasLoose(file.oid)) continue;
-      if (await this.#packs.header(file.oid) === null) this.#putLoose(file);
-    }
-    await this.#fs.syncFileSystem(this.#layout.objectsDir);
-  }
-
-  /** git packed it meanwhile: whether git has synced that pack depends on its settings. */
-  async #syncIfPacked(oids: readonly ObjectId[]): Promise<boolean> {
-    for (const oid of oids) if (await this.#packs.header(oid) === null) return false;
-    await this.#fs.syncFileSystem(this.#layout.objectsDir);
-    return true;
-  }
-
-  #packPaths(name: string) {
-    return PACK_SUFFIXES.map((suffix) => ({
-      pending: `${this.#pendingDir}/${name}.${suffix}`,
-      place: `${this.#layout.objectsDir}/pack/${name}.${suffix}`,
-    }));
-  }
-
-  /** Puts the pack back where git dropped it. Without its pending link a checkpoint passed. */
-  #relinkPack(name: string): void {
-    const files = this.#packPaths(name);
-    if (files.some(({ pending }) => this.#fs.lstatIfAny(pending) === null)) return;
-    for (const { pending, place } of files) linkUnlessThere(this.#fs, pending, place);
-  }
-
-  async #makePackDurable(name: string): Promise<void> {
-    this.#relinkPack(name);
-    await this.#fs.syncDirectory(`${this.#layout.objectsDir}/pack`);
-    this.#dropPending(name);
-  }
-
-  #dropPending(name: string): void {
-    for (const { pending } of this.#packPaths(name)) {
-      if (this.#fs.lstatIfAny(pending) !== null) this.#fs.unlink(pending);
+  #readRange(path: string, start: number, length: number): Uint8Array {
+    const handle = this.#fs.open(path, { read: true });
+    try {
+      const bytes = new Uint8Array(length);
+      let read = 0;
+      while (read < length) {
+        const count = handle.readAt(bytes.subarray(read), start + read);
+        if (count === 0) break;
+        read += count;
+      }
+      return bytes.subarray(0, read);
+    } finally {
+      handle.close();
     }
   }
 }

@@ -58,7 +58,9 @@ export async function openRepository(options: OpenRepositoryOptions): Promise<Re
   checkLayout(fileSystem, layout, random);
   const claim = await claimRepository(fileSystem, layout, { ...options, nowMs: clock.now() });
   try {
-    return new OpenedRepository(options, layout, claim);
+    const repository = new OpenedRepository(options, layout, claim);
+    await repository.objects.prepare();
+    return repository;
   } catch (error) {
     await claim.release();
     throw error;
@@ -181,6 +183,7 @@ class OpenedRepository implements Repository {
   }
 
   async forget(): Promise<void> {
+    await this.#objects.surrender();
     await this.#objects.close();
     await this.#claim.forget();
   }

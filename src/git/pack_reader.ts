@@ -16,7 +16,8 @@ import { CatFile } from "./cat_file.ts";
 import type { RepositoryLayout } from "./gate.ts";
 import { nodeError } from "./node_error.ts";
 import { isObjectType, objectId } from "./object_codec.ts";
-import type { GitObject, ObjectType } from "./repository.ts";
+import type { ObjectType } from "../core/log_record.ts";
+import type { GitObject } from "./repository.ts";
 
 const logger = getLogger(["layerd", "git"]);
 
@@ -40,13 +41,20 @@ interface PackList {
 export class PackReader {
   readonly #fs: FileSystem;
   readonly #packDirs: readonly string[];
+  readonly #elsewhere: () => ReadonlySet<string>;
   readonly #contents: CatFile;
   readonly #headers: CatFile;
   #list: PackList | null = null;
   #gitIsMissing = false;
 
-  constructor(fs: FileSystem, layout: RepositoryLayout) {
+  /** `elsewhere`: packs that their reader need not look into, by name. */
+  constructor(
+    fs: FileSystem,
+    layout: RepositoryLayout,
+    elsewhere: () => ReadonlySet<string> = () => new Set(),
+  ) {
     this.#fs = fs;
+    this.#elsewhere = elsewhere;
     this.#packDirs = [layout.objectsDir, ...layout.alternates].map((dir) => `${dir}/pack`);
     this.#contents = new CatFile(layout, "batch");
     this.#headers = new CatFile(layout, "batch-check");
@@ -146,16 +154,18 @@ export class PackReader {
   /** The list as last read, or read again where a directory's stat data changed. */
   #current(): PackList {
     const signature = this.#signature();
-    if (this.#list?.signature !== signature) this.#list = this.#readList(signature);
+    if (this.#list?.signature === signature) return this.#list;
+    const fresh = this.#readList(signature);
+    // Kept packs come and go with every group: what is known of the others stays.
+    const same = this.#list !== null && namesAlike(this.#list, fresh);
+    this.#list = same && this.#list ? { ...this.#list, signature } : fresh;
     return this.#list;
   }
 
   /** The same list where its names did not change, else a new one without old caches. */
   #reread(list: PackList): PackList {
     const fresh = this.#readList(this.#signature());
-    const same = fresh.files.size === list.files.size &&
-      [...fresh.files].every(([name, path]) => list.files.get(name) === path);
-    if (same) return list;
+    if (namesAlike(list, fresh)) return list;
     this.#list = fresh;
     return fresh;
   }
@@ -169,11 +179,13 @@ export class PackReader {
 
   #readList(signature: string): PackList {
     const files = new Map<string, string>();
+    const elsewhere = this.#elsewhere();
     let packBytes = 0;
     for (const directory of this.#packDirs) {
       const names = this.#namesIn(directory);
       for (const name of names) {
         if (!name.endsWith(".idx") || files.has(name)) continue;
+        if (elsewhere.has(name.slice(0, -".idx".length))) continue;
         const pack = name.replace(/idx$/, "pack");
         const info = names.has(pack) ? this.#fs.lstatIfAny(`${directory}/${pack}`) : null;
         if (info === null) continue;
@@ -195,6 +207,11 @@ export class PackReader {
       throw error;
     }
   }
+}
+
+function namesAlike(one: PackList, other: PackList): boolean {
+  return one.files.size === other.files.size &&
+    [...one.files].every(([name, path]) => other.files.get(name) === path);
 }
 
 /** The packs, and nothing else, as isomorphic-git wants to see a file system. */

@@ -7,34 +7,29 @@
  * P2. Both files are written aside (`tmp_pack_*`, `tmp_idx_*`), fsynced, then hard-linked
  *     into `layerd/pending/` and last into `objects/pack/`: the `.pack` first, since git
  *     takes a pack for complete once its `.idx` is there. Directories are fsynced.
- * P3. The pending links keep the bytes when `git repack -ad` drops the pack because no ref
- *     reaches it yet; they go at a checkpoint.
+ * P3. A `.keep` stands beside the pack from before git sees it, so that no native
+ *     `repack -ad` takes what no ref reaches yet. Whoever removes it all the same finds the
+ *     bytes kept by the pending links. Both go at a checkpoint.
  */
+import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { constants, crc32, createDeflate, deflateSync } from "node:zlib";
 import { LayerdError } from "../core/errors.ts";
 import type { ObjectId } from "../core/ids.ts";
 import { errorCode, type FileHandle, type FileSystem } from "../system/file_system.ts";
 import { objectHeader, objectId } from "./object_codec.ts";
-import type { NewObject, ObjectType } from "./repository.ts";
-import { sharedMode, type SharedRepository, shareWithGroup } from "./shared_permissions.ts";
+import { linkUnlessThere, makePackDirectory } from "./pack_directory.ts";
+import { encodeIndex, entryHeader, type IndexEntry, packStart } from "./pack_format.ts";
+import type { NewObject } from "./repository.ts";
+import { sharedMode, type SharedRepository } from "./shared_permissions.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
-const TYPE_NUMBERS: Readonly<Record<ObjectType, number>> = { commit: 1, tree: 2, blob: 3, tag: 4 };
-/** Offsets from here on stand in the index's second table. */
-const LARGE_OFFSET = 2 ** 31;
 
 export interface PackPlace {
   readonly fileSystem: FileSystem;
   readonly objectsDir: string;
   readonly pendingDir: string;
   readonly shared: SharedRepository;
-}
-
-interface PackedEntry {
-  readonly oid: ObjectId;
-  readonly offset: number;
-  readonly crc: number;
 }
 
 /** Writes the objects as one pack; answers its name (`pack-<checksum>`). Durable when resolved. */
@@ -45,7 +40,7 @@ export async function writePack(
 ): Promise<string> {
   const { fileSystem: fs, objectsDir, pendingDir } = place;
   const packDir = `${objectsDir}/pack`;
-  makePackDirectory(place, packDir);
+  makePackDirectory(fs, packDir, place.shared);
   const temporaryPack = `${packDir}/tmp_pack_${unique}`;
   const temporaryIndex = `${packDir}/tmp_idx_${unique}`;
   try {
@@ -56,12 +51,14 @@ export async function writePack(
     for (const [temporary] of files) {
       fs.chmod(temporary, sharedMode(place.shared, "file", fs.lstat(temporary).mode & 0o444));
     }
+    writeKeep(place, `${packDir}/${name}.keep`);
     for (const directory of [pendingDir, packDir]) {
       for (const [temporary, kind] of files) {
         linkUnlessThere(fs, temporary, `${directory}/${name}.${kind}`);
       }
       await fs.syncDirectory(directory);
     }
+    await fs.syncDirectory(objectsDir);
     return name;
   } finally {
     for (const path of [temporaryPack, temporaryIndex]) {
@@ -70,19 +67,17 @@ export async function writePack(
   }
 }
 
-/** A pack's name is the hash of its content, so a file of that name is the same file. */
-export function linkUnlessThere(fs: FileSystem, from: string, to: string): void {
-  try {
-    fs.link(from, to);
-  } catch (error) {
-    if (errorCode(error) !== "EEXIST") throw error;
-  }
+const OWN_KEEP_TEXT = new TextEncoder().encode("layerd keeps this pack of one transaction\n");
+
+/** Whether a `.keep` file is that of a pack that {@link writePack} wrote. */
+export function isOwnKeep(text: Uint8Array): boolean {
+  return Buffer.compare(text, OWN_KEEP_TEXT) === 0;
 }
 
-function makePackDirectory({ fileSystem, shared }: PackPlace, packDir: string): void {
+function writeKeep({ fileSystem, shared }: PackPlace, path: string): void {
   try {
-    fileSystem.makeDirectory(packDir);
-    shareWithGroup(fileSystem, packDir, shared);
+    const mode = sharedMode(shared, "file", 0o444);
+    fileSystem.writeNewFile(path, OWN_KEEP_TEXT, mode);
   } catch (error) {
     if (errorCode(error) !== "EEXIST") throw error;
   }
@@ -92,17 +87,12 @@ async function writePackFile(
   fs: FileSystem,
   path: string,
   objects: readonly NewObject[],
-): Promise<{ readonly entries: readonly PackedEntry[]; readonly checksum: Uint8Array }> {
+): Promise<{ readonly entries: readonly IndexEntry[]; readonly checksum: Uint8Array }> {
   const handle = fs.open(path, { write: true, createNew: true });
   try {
     const output = new PackOutput(handle);
-    const start = new Uint8Array(12);
-    const view = new DataView(start.buffer);
-    view.setUint32(0, 0x5041434b); // PACK
-    view.setUint32(4, 2);
-    view.setUint32(8, objects.length);
-    output.write(start);
-    const entries: PackedEntry[] = [];
+    output.write(packStart(objects.length));
+    const entries: IndexEntry[] = [];
     for (const object of objects) {
       const offset = output.offset;
       output.beginEntry();
@@ -220,56 +210,13 @@ function* chunksOf(fs: FileSystem, path: string): Generator<Uint8Array> {
   }
 }
 
-/** Type and size: three bits of type and four of size, then seven bits of size a byte. */
-function entryHeader(type: ObjectType, size: number): Uint8Array {
-  const bytes = [(TYPE_NUMBERS[type] << 4) | (size % 16)];
-  for (let rest = Math.floor(size / 16); rest > 0; rest = Math.floor(rest / 128)) {
-    bytes[bytes.length - 1] = (bytes[bytes.length - 1] ?? 0) | 0x80;
-    bytes.push(rest % 128);
-  }
-  return Uint8Array.from(bytes);
-}
-
 async function writeIndexFile(
   fs: FileSystem,
   path: string,
-  entries: readonly PackedEntry[],
+  entries: readonly IndexEntry[],
   packChecksum: Uint8Array,
 ): Promise<void> {
   const bytes = encodeIndex(entries, packChecksum);
   fs.writeNewFile(path, bytes);
   await fs.syncFile(path);
-}
-
-/** Fan-out, ids, CRCs, offsets (and large ones), the pack's checksum, our own. */
-function encodeIndex(entries: readonly PackedEntry[], packChecksum: Uint8Array): Uint8Array {
-  const sorted = entries.toSorted((a, b) => (a.oid < b.oid ? -1 : 1));
-  const large = sorted.filter((entry) => entry.offset >= LARGE_OFFSET);
-  const idsAt = 8 + 256 * 4;
-  const crcsAt = idsAt + sorted.length * 20;
-  const offsetsAt = crcsAt + sorted.length * 4;
-  const largeAt = offsetsAt + sorted.length * 4;
-  const checksumAt = largeAt + large.length * 8;
-  const bytes = new Uint8Array(checksumAt + 40);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, 0xff744f63);
-  view.setUint32(4, 2);
-  sorted.forEach((entry, index) => {
-    const id = Uint8Array.fromHex(entry.oid);
-    bytes.set(id, idsAt + index * 20);
-    view.setUint32(crcsAt + index * 4, entry.crc);
-    const place = entry.offset < LARGE_OFFSET ? entry.offset : LARGE_OFFSET + large.indexOf(entry);
-    view.setUint32(offsetsAt + index * 4, place);
-    // Each slot counts the ids up to its first byte; sorted, the last write is the count.
-    view.setUint32(8 + (id[0] ?? 0) * 4, index + 1);
-  });
-  for (let slot = 1; slot < 256; slot += 1) {
-    const before = view.getUint32(8 + (slot - 1) * 4);
-    if (view.getUint32(8 + slot * 4) === 0) view.setUint32(8 + slot * 4, before);
-  }
-  large.forEach((entry, index) => view.setBigUint64(largeAt + index * 8, BigInt(entry.offset)));
-  bytes.set(packChecksum, checksumAt);
-  const own = createHash("sha1").update(bytes.subarray(0, checksumAt + 20)).digest();
-  bytes.set(own, checksumAt + 20);
-  return bytes;
 }

@@ -6,12 +6,10 @@
  * object reads are not, since they may go to packs or to `git cat-file`.
  */
 import type { ObjectId, RefName, RepositoryId, RepositoryName } from "../core/ids.ts";
-import type { WrittenObjects } from "../core/log_record.ts";
+import type { ObjectType, WrittenObjects } from "../core/log_record.ts";
 import type { RefEdit } from "../core/ref_edit.ts";
 import type { Identity } from "../core/transaction_document.ts";
 import type { FileMode } from "../core/operations.ts";
-
-export type ObjectType = "blob" | "tree" | "commit" | "tag";
 
 export interface GitObject {
   readonly type: ObjectType;
@@ -28,28 +26,44 @@ export type NewObject =
     readonly size: number;
   };
 
+/** What a transaction wrote, and the transaction that needs it (its id). */
+export interface WrittenBy {
+  readonly holder: string;
+  readonly written: WrittenObjects;
+}
+
 /** Objects of one repository. Missing is null; damaged is thrown as `git_error`. */
 export interface ObjectStore {
   read(oid: ObjectId): Promise<GitObject | null>;
   /** Type and size without keeping the content. */
   header(oid: ObjectId): Promise<{ readonly type: ObjectType; readonly size: number } | null>;
   /**
-   * Writes the objects where git finds them, each complete or not at all, not yet durable
-   * (a pack is). An object that is there is read and checked once, and left; a damaged one is replaced.
-   * All of them are in the result, also those already there, so that redo can restore them.
+   * Makes the objects ready to be placed: a small transaction's are encoded for its record, a
+   * large one's become a durable pack of its own.
    */
   write(objects: readonly NewObject[]): Promise<WrittenObjects>;
-  /** Redo: writes again what is missing or damaged. Repeatable. */
-  restore(written: WrittenObjects): Promise<void>;
   /**
-   * After a publication: writes again what `git gc --prune=now` deleted before the refs moved.
-   * Looks for existence only, so that the commit path stays cheap.
+   * Puts what transactions wrote where git finds it, complete or not at all, in at most one
+   * new pack that native gc leaves alone. Not yet durable. Repeatable. Stays until the holder
+   * releases it and a checkpoint has made it durable.
    */
-  restoreMissing(written: WrittenObjects): Promise<void>;
-  /** Checkpoint: restores what is missing, makes all durable, drops pending pack links. */
-  makeDurable(written: readonly WrittenObjects[]): Promise<void>;
-  /** The transaction ended without a decision: gives up the links that kept its pack. */
+  place(all: readonly WrittenBy[]): void;
+  /** The transaction is over: its refs have moved, or never will. */
+  release(holder: string): void;
+  /** Between groups: folds small packs where many have gathered. */
+  tidyPacks(): void;
+  /** After a publication: puts back what somebody removed by hand. Cheap where all is there. */
+  restoreMissing(written: WrittenObjects): void;
+  /**
+   * Checkpoint: makes everything placed durable and gives to git what nobody holds. Answers
+   * the recorded objects that are durable: one of a record that is not among them has to be
+   * placed again first.
+   */
+  makeDurable(): Promise<ReadonlySet<ObjectId>>;
+  /** The transaction ended without a decision: gives up what kept its pack. */
   discard(written: WrittenObjects): void;
+  /** Recovery: takes over the packs of a dead process; torn ones go. */
+  adopt(): void;
   /**
    * Recovery: removes what a dead process was writing, and the pending links of packs that no
    * record of the log names (`pending`: those that one does).

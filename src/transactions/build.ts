@@ -1,6 +1,7 @@
 /**
  * Turns staged changes into git objects and ref edits (DESIGN section 3, step 1). Runs
- * before any lock of git's is taken: what it writes is complete or absent, reachable from
+ * before any lock of git's is taken. Small transactions' objects are placed by their group,
+ * in one pack for all of them; what is written here is complete or absent, reachable from
  * nothing, and harmless when the transaction ends without a commit.
  *
  * B1. One commit for each changed layer; none where the tree came out as it was.
@@ -45,7 +46,7 @@ interface BuiltRef {
 }
 
 /**
- * Builds and writes a transaction's part in one repository; null where there is nothing to
+ * Builds a transaction's part in one repository; null where there is nothing to
  * move or check.
  */
 export async function buildPart(
@@ -185,7 +186,7 @@ async function write(
   repository: Repository,
   objects: readonly NewObject[],
 ): Promise<WrittenObjects> {
-  if (objects.length === 0) return { kind: "loose", files: [] };
+  if (objects.length === 0) return { kind: "recorded", objects: [] };
   try {
     return await repository.objects.write(objects);
   } catch (error) {

@@ -10,10 +10,17 @@
  */
 import { getLogger } from "@logtape/logtape";
 import { LayerdError, messageOf } from "../core/errors.ts";
-import { type Lsn, type RepositoryId, toLsn, type TransactionId } from "../core/ids.ts";
+import {
+  type Lsn,
+  type ObjectId,
+  type RepositoryId,
+  toLsn,
+  type TransactionId,
+} from "../core/ids.ts";
 import { IDEMPOTENCY_KEY_MS_KEPT } from "../core/limits.ts";
-import type { LoggedRecord, LogRecord, WrittenObjects } from "../core/log_record.ts";
+import type { LoggedRecord, LogRecord } from "../core/log_record.ts";
 import type { LoggedCommit } from "../core/recovery_plan.ts";
+import type { Repository } from "../git/repository.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { Clock } from "../system/clock.ts";
 import type { WriteAheadLog } from "../wal/write_ahead_log.ts";
@@ -23,8 +30,8 @@ import type { FencingTokens } from "./fencing.ts";
 
 const logger = getLogger(["layerd", "transactions"]);
 
-/** Objects of this many records are made durable together, to bound memory. */
-const RECORDS_PER_BATCH = 2_000;
+/** In the place of a transaction's id, for objects that a checkpoint places again. */
+const CHECKPOINT_HOLDER = "checkpoint";
 
 export interface CheckpointParts {
   readonly log: WriteAheadLog;
@@ -106,44 +113,40 @@ export class Checkpointer {
   }
 
   async #makeObjectsDurable(from: Lsn, redoLsn: Lsn): Promise<void> {
-    const open = this.#openIds();
-    let batch = new Map<RepositoryId, WrittenObjects[]>();
-    let count = 0;
+    const durable = new Map<RepositoryId, ReadonlySet<ObjectId>>();
+    for (const repository of this.#parts.catalog.all()) {
+      durable.set(repository.id, await repository.objects.makeDurable());
+    }
+    const mended = new Set<Repository>();
     for (const { lsn, record } of this.#parts.log.read(from)) {
       if (lsn >= redoLsn) break;
       if (record.kind !== "commit" && record.kind !== "prepared") continue;
       for (const part of record.parts) {
-        // A pack is durable already; its pending link keeps it from gc until its refs moved.
-        if (part.objects.kind === "pack" && open.has(record.transaction.id)) continue;
-        const written = batch.get(part.repositoryId) ?? [];
-        batch.set(part.repositoryId, written);
-        written.push(part.objects);
-      }
-      if (++count % RECORDS_PER_BATCH === 0) {
-        await this.#makeBatchDurable(batch);
-        batch = new Map();
+        const repository = this.#reachable(part.repositoryId);
+        const known = durable.get(part.repositoryId);
+        if (!repository || part.objects.kind === "pack") continue;
+        if (part.objects.objects.every(({ oid }) => known?.has(oid))) continue;
+        // Somebody removed the pack: the log still has what was in it.
+        repository.objects.place([{ holder: CHECKPOINT_HOLDER, written: part.objects }]);
+        mended.add(repository);
       }
     }
-    await this.#makeBatchDurable(batch);
-  }
-
-  #openIds(): ReadonlySet<string> {
-    const { stalled, prepared } = this.#parts.pipeline;
-    const open = [...stalled.commits(), ...prepared.entries()];
-    return new Set(open.map((entry) => entry.record.transaction.id));
-  }
-
-  async #makeBatchDurable(batch: ReadonlyMap<RepositoryId, WrittenObjects[]>): Promise<void> {
-    for (const [id, written] of batch) {
-      const repository = this.#parts.catalog.byId(id);
-      if (repository) await repository.objects.makeDurable(written);
-      else if (this.#parts.catalog.registrations().some((one) => one.repositoryId === id)) {
-        throw new LayerdError(
-          "io_error",
-          `Repository ${id} cannot be reached: its objects are only in the log, which is kept`,
-        );
-      }
+    for (const repository of mended) {
+      repository.objects.release(CHECKPOINT_HOLDER);
+      await repository.objects.makeDurable();
     }
+  }
+
+  /** The repository, or null where it is no longer registered. */
+  #reachable(id: RepositoryId): Repository | null {
+    const { catalog } = this.#parts;
+    const repository = catalog.byId(id);
+    if (repository !== null) return repository;
+    if (!catalog.registrations().some((one) => one.repositoryId === id)) return null;
+    throw new LayerdError(
+      "io_error",
+      `Repository ${id} cannot be reached: its objects are only in the log, which is kept`,
+    );
   }
 
   /** What must be known after the segments below `redoLsn` are gone. */

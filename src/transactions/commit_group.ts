@@ -27,6 +27,7 @@ import {
 } from "./group_member.ts";
 import { type Lane, REFLOG_COMMITTER } from "./lane.ts";
 import { tidy } from "./leftovers.ts";
+import { placeObjects } from "./placed_objects.ts";
 import { repositoryError } from "./repository_errors.ts";
 
 const logger = getLogger(["layerd", "transactions"]);
@@ -52,6 +53,7 @@ export class CommitGroup {
 
   /** Takes the group to its end. Rejects only when the log failed for good. */
   async run(): Promise<ReadonlyMap<GroupMember, Verdict>> {
+    this.#place();
     await this.#admission.admit();
     if (this.#members.length > 0 && await this.#stage() && this.#stillCommittable()) {
       await this.#decideAndPublish();
@@ -59,6 +61,27 @@ export class CommitGroup {
       await this.#admission.undo();
     }
     return this.#admission.verdicts;
+  }
+
+  /** The members' objects, in one pack for each repository, before any lock is taken. */
+  #place(): void {
+    const ids = new Set(this.#members.flatMap(repositoriesOf));
+    for (const id of ids) {
+      const repository = this.#parts.catalog.byId(id);
+      if (repository === null) continue;
+      try {
+        placeObjects(
+          repository,
+          this.#members.map(({ request }) => ({
+            holder: request.transactionId,
+            parts: request.parts,
+          })),
+        );
+      } catch (error) {
+        const problem = repositoryError(error, repository.name);
+        this.#admission.leaveRepository(id, { kind: "refused", error: problem });
+      }
+    }
   }
 
   /** Whatever can fail for lack of space or permission fails here (step 3). */
@@ -147,7 +170,7 @@ export class CommitGroup {
         await lane.staged?.settle();
         for (const member of this.#members) {
           for (const part of partIn(member, id)) {
-            await lane.repository.objects.restoreMissing(part.objects);
+            lane.repository.objects.restoreMissing(part.objects);
             const lost = await lostObject(lane.repository.objects, member.request, part);
             if (lost !== null) this.#noteLost(member, lost);
           }

@@ -19,6 +19,7 @@ import { CommitGroup, withProblem } from "./commit_group.ts";
 import type { AdmissionParts, CommitParts, GroupMember, Verdict } from "./group_member.ts";
 import { Leftovers } from "./leftovers.ts";
 import type { CommitOutcome, CommitPipeline, CommitRequest, PrepareOutcome } from "./pipeline.ts";
+import { discardObjects, type Placing, releaseObjects, tidyPacks } from "./placed_objects.ts";
 import { PreparedTransactions } from "./prepared_transactions.ts";
 import { StalledPublications } from "./stalled_publications.ts";
 
@@ -196,6 +197,8 @@ export class GroupCommitPipeline implements CommitPipeline {
       throw error;
     }
     this.#leaveGap(group, start);
+    const parts = group.flatMap((member) => member.request.parts);
+    tidyPacks(this.#parts.catalog, new Set(parts.map((part) => part.repositoryId)));
     this.afterGroup();
   }
 
@@ -221,6 +224,7 @@ export class GroupCommitPipeline implements CommitPipeline {
     switch (verdict?.kind) {
       case "committed":
         if (member.prepared) this.prepared.forget(member.request.transactionId);
+        releaseObjects(this.#parts.catalog, placingOf(member.request));
         member.resolve({
           kind: "committed",
           transaction: withProblem(member.request.transaction, verdict.lost),
@@ -273,9 +277,7 @@ export class GroupCommitPipeline implements CommitPipeline {
 
   /** A transaction that tries again builds again: what it wrote for this try is given up. */
   #discardObjects(request: CommitRequest): void {
-    for (const part of request.parts) {
-      this.#parts.catalog.byId(part.repositoryId)?.objects.discard(part.objects);
-    }
+    discardObjects(this.#parts.catalog, placingOf(request));
   }
 
   #promisedNames(id: RepositoryId): RefName[] {
@@ -297,6 +299,10 @@ export class GroupCommitPipeline implements CommitPipeline {
     for (const member of waiting) member.reject(logFailed(error));
     this.#parts.onFatal(error);
   }
+}
+
+function placingOf({ transactionId, parts }: CommitRequest): Placing {
+  return { holder: transactionId, parts };
 }
 
 function logFailed(cause: unknown): LayerdError {

@@ -297,7 +297,7 @@ function withReads(
       repository: name,
       edits: [],
       checks: [],
-      objects: { kind: "loose", files: [] },
+      objects: { kind: "recorded", objects: [] },
     };
     whole.set(id, { ...base, checks: [...base.checks, ...checks] });
   }

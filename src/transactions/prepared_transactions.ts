@@ -24,6 +24,7 @@ import {
 } from "./group_member.ts";
 import { tidy } from "./leftovers.ts";
 import type { CommitOutcome, CommitRequest } from "./pipeline.ts";
+import { discardObjects, placeObjects } from "./placed_objects.ts";
 import { repositoryError } from "./repository_errors.ts";
 import { failedDocument } from "./stalled_publications.ts";
 
@@ -63,6 +64,8 @@ export class PreparedTransactions {
   /** Locks, compares, pins, and forces the promise. */
   async prepare(request: CommitRequest): Promise<Verdict> {
     const member: GroupMember = { request, prepared: false };
+    const unplaced = this.#place(request);
+    if (unplaced !== null) return { kind: "refused", error: unplaced };
     const admission = new Admission(this.#parts, [member]);
     await admission.admit();
     const verdict = admission.verdicts.get(member);
@@ -99,6 +102,20 @@ export class PreparedTransactions {
     }
     for (const lane of admission.lanes.values()) lane.repository.publisher.unlockPackedRefs();
     return { kind: "prepared" };
+  }
+
+  /** Answers why the objects could not be written, or null. */
+  #place({ transactionId, parts }: CommitRequest): LayerdError | null {
+    for (const { repositoryId, repository: name } of parts) {
+      const repository = this.#parts.catalog.byId(repositoryId);
+      if (repository === null) continue;
+      try {
+        placeObjects(repository, [{ holder: transactionId, parts }]);
+      } catch (error) {
+        return repositoryError(error, name);
+      }
+    }
+    return null;
   }
 
   /** What the pipeline publishes when the coordinator says commit. */
@@ -177,7 +194,7 @@ export class PreparedTransactions {
     for (const part of record.parts) {
       const repository = this.#parts.catalog.byId(part.repositoryId);
       if (!repository) continue;
-      repository.objects.discard(part.objects);
+      discardObjects(this.#parts.catalog, { holder: id, parts: [part] });
       this.#parts.held.release(repository, refsOf(part), id);
       await tidy(repository);
     }

@@ -27,6 +27,7 @@ import { type CommitParts, refsOf } from "./group_member.ts";
 import { tidy } from "./leftovers.ts";
 import type { SettledOutcome } from "./pipeline.ts";
 import type { PreparedEntry } from "./prepared_transactions.ts";
+import { placeObjects, type Placing, releaseObjects } from "./placed_objects.ts";
 import { redo } from "./redo.ts";
 import type { LoggedRepositoryCatalog } from "./repository_catalog.ts";
 import { lockRefusal, repositoryError } from "./repository_errors.ts";
@@ -60,7 +61,7 @@ export async function recover(
     await parts.catalog.restore(id, name, path);
   }
   adoptLocks(parts, digest);
-  await restoreObjects(parts, digest);
+  restoreObjects(parts, digest);
   const prepared = await restorePrepared(parts, digest);
   const { stalled, failed } = await redoCommits(parts, digest);
   recordInLedger(parts, digest, stalled.map(({ commit }) => commit), failed);
@@ -104,26 +105,22 @@ function guarded(repository: Repository, work: () => void): void {
   }
 }
 
-export async function restoreObjects(parts: RecoveryParts, digest: LogDigest): Promise<void> {
-  const records = [
-    ...[...digest.commits.values()].map((commit) => commit.record),
-    ...[...digest.prepared.values()].map((entry) => entry.record),
-  ];
-  for (const record of records) {
-    for (const part of record.parts) {
-      const repository = parts.catalog.byId(part.repositoryId);
-      if (!repository) continue;
-      try {
-        await repository.objects.restore(part.objects);
-      } catch (error) {
-        logger.error("Objects of transaction {id} cannot be written to {repository}: {error}", {
-          id: record.transaction.id,
-          repository: part.repository,
-          error: repositoryError(error, part.repository).message,
-        });
-      }
-    }
+/** Whole packs of the dead process are taken over; what the log has besides is placed again. */
+export function restoreObjects(parts: RecoveryParts, digest: LogDigest): void {
+  const all = placingsOf(digest);
+  for (const repository of parts.catalog.all()) {
+    guarded(repository, () => {
+      repository.objects.adopt();
+      placeObjects(repository, all);
+    });
   }
+}
+
+function placingsOf(digest: LogDigest): Placing[] {
+  return [...digest.commits.values(), ...digest.prepared.values()].map(({ record }) => ({
+    holder: record.transaction.id,
+    parts: record.parts,
+  }));
 }
 
 /** Sets up locks and pins of promises again; where that fails their commit will find out. */
@@ -270,6 +267,9 @@ export async function releaseLeftovers(
 ): Promise<void> {
   const pending = pendingPacks(digest);
   const open = new Set<string>([...digest.prepared.keys(), ...stalled]);
+  for (const placing of placingsOf(digest)) {
+    if (!open.has(placing.holder)) releaseObjects(parts.catalog, placing);
+  }
   for (const repository of parts.catalog.all()) {
     guarded(repository, () => {
       for (const id of repository.publisher.findPromises()) {

@@ -19,6 +19,7 @@ import type { RefEdit } from "../core/ref_edit.ts";
 import type { LockedRefs, Repository } from "../git/repository.ts";
 import { type CommitParts, forceStubbornly, refsOf } from "./group_member.ts";
 import { REFLOG_COMMITTER } from "./lane.ts";
+import { placeObjects } from "./placed_objects.ts";
 import { lockRefusal, repositoryError } from "./repository_errors.ts";
 
 export interface RedoOutcome {
@@ -127,8 +128,13 @@ async function publishPlan(
     try {
       const edits = new Map<string, RefEdit>();
       for (const commit of plan.publish) {
+        placeObjects(repository, [{
+          holder: commit.record.transaction.id,
+          parts: unfinishedParts(commit),
+        }]);
         for (const part of unfinishedParts(commit)) {
           if (part.repositoryId !== id) continue;
+          repository.objects.restoreMissing(part.objects);
           for (const { ref } of part.edits) {
             const value = locked.value(ref);
             edits.set(ref, { ref, old: value, new: value });
@@ -144,11 +150,6 @@ async function publishPlan(
         });
         staged.publish();
         await staged.settle();
-      }
-      for (const commit of plan.publish) {
-        for (const part of unfinishedParts(commit)) {
-          if (part.repositoryId === id) await repository.objects.restore(part.objects);
-        }
       }
       done.add(id);
     } catch (error) {

@@ -23,7 +23,7 @@ export async function recoverReturned(
   const digest = digestLog(log.read(toLsn(Math.max(1, log.status().checkpointLsn))));
   const alone = onlyWith(parts, repository);
   adoptLocks(alone, digest);
-  await restoreObjects(alone, digest);
+  restoreObjects(alone, digest);
   await restorePrepared(alone, digest);
   for (const { record, failed, resolved } of digest.commits.values()) {
     if (resolved || !failed.has(repository.id)) continue;

@@ -11,6 +11,7 @@ import type { Random } from "../system/random.ts";
 import { type CommitParts, forceStubbornly, refsOf, type Verdict } from "./group_member.ts";
 import type { CommitOutcome, CommitRequest, SettledOutcome, Turn } from "./pipeline.ts";
 import { tidy } from "./leftovers.ts";
+import { releaseObjects } from "./placed_objects.ts";
 import { redo } from "./redo.ts";
 
 const RETRY_MS_MIN = 50;
@@ -167,7 +168,9 @@ export class StalledPublications {
   #settleIfOver(stalled: Stalled, reason: "contradicted" | "abandoned"): void {
     const { commit, settle } = stalled;
     if (unfinishedParts(commit).length > 0) return;
-    this.#stalled.delete(commit.record.transaction.id as TransactionId);
+    const { parts, transaction: { id } } = commit.record;
+    this.#stalled.delete(id as TransactionId);
+    releaseObjects(this.#parts.catalog, { holder: id, parts });
     if (commit.failed.size === 0) {
       const { transaction, idempotency } = commit.record;
       this.#parts.ledger.record([{ lsn: commit.lsn, transaction, idempotency }]);

@@ -8,7 +8,7 @@ import {
   parseTransactionId,
   toLsn,
 } from "../../src/core/ids.ts";
-import type { LogRecord } from "../../src/core/log_record.ts";
+import { type LogRecord, OBJECT_TYPES } from "../../src/core/log_record.ts";
 import {
   TRANSACTION_STATES,
   type TransactionDocument,
@@ -92,8 +92,13 @@ const documents: fc.Arbitrary<TransactionDocument> = fc.record({
 
 const objects = fc.oneof(
   fc.record({
-    kind: fc.constant("loose" as const),
-    files: fc.array(fc.record({ oid: objectIds, bytes: fc.uint8Array({ maxLength: 300 }) })),
+    kind: fc.constant("recorded" as const),
+    objects: fc.array(fc.record({
+      oid: objectIds,
+      type: fc.constantFrom(...OBJECT_TYPES),
+      size: fc.nat(),
+      bytes: fc.uint8Array({ maxLength: 300 }),
+    })),
   }),
   fc.record({ kind: fc.constant("pack" as const), name: texts }),
 );

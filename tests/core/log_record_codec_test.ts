@@ -7,7 +7,7 @@ import { commits, records } from "./arbitrary_records.ts";
 function withHead(head: unknown): Uint8Array {
   const json = new TextEncoder().encode(JSON.stringify(head));
   const payload = new Uint8Array(5 + json.length);
-  payload[0] = 1;
+  payload[0] = 2;
   new DataView(payload.buffer).setUint32(1, json.length, true);
   payload.set(json, 5);
   return payload;
@@ -51,7 +51,7 @@ Deno.test("decodeRecord() keeps no hold on the bytes that it was given", () => {
 Deno.test("encodeRecord() lays out version, length, JSON and bytes as its header says", () => {
   const bytes = encodeRecord({ kind: "fencing_range", upTo: 7 });
   const json = '{"kind":"fencing_range","upTo":7}';
-  assertEquals([...bytes.subarray(0, 5)], [1, json.length, 0, 0, 0]);
+  assertEquals([...bytes.subarray(0, 5)], [2, json.length, 0, 0, 0]);
   assertEquals(new TextDecoder().decode(bytes.subarray(5)), json);
 });
 

@@ -62,7 +62,7 @@ function part(
     repository: parseRepositoryName(repositoryId === repositoryA ? "a" : "b"),
     edits: [{ ref, old, new: next }],
     checks: [],
-    objects: { kind: "loose", files: [] },
+    objects: { kind: "recorded", objects: [] },
   };
 }
 

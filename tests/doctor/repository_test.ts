@@ -1,6 +1,7 @@
 /** Damage in a repository: each kind is named, mended where provable, and else left, with a way out. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { git, tryGit } from "../harness/git.ts";
+import { loosenPacks } from "../harness/loose_objects.ts";
 import { assertFsckClean } from "../harness/repositories.ts";
 import { cases, Clinic, shell } from "./clinic.ts";
 
@@ -21,6 +22,7 @@ async function nativeBlob(clinic: Clinic): Promise<string> {
 }
 
 doctor("examine() writes a torn or missing object again from the log", async (clinic) => {
+  await loosenPacks(clinic.repository, clinic.gitDirectory);
   const tree = await git(clinic.repository, ["rev-parse", "refs/layers/c^{tree}"]);
   const commit = clinic.tips.get("a") ?? "";
   const path = await tear(clinic, tree);
@@ -30,6 +32,20 @@ doctor("examine() writes a torn or missing object again from the log", async (cl
   const report = await clinic.look();
   assertEquals(report.status, "corrupted");
   assertStringIncludes(Clinic.only(report, "object_damaged").detail, path);
+  const mended = await clinic.fix();
+  assertEquals(mended.status, "ok", JSON.stringify(mended));
+  await assertFsckClean(clinic.repository);
+  await clinic.assertServes();
+});
+
+doctor("examine() writes the objects of a torn kept pack again from the log", async (clinic) => {
+  const directory = `${clinic.gitDirectory}/objects/pack`;
+  const keep = [...Deno.readDirSync(directory)].find(({ name }) => name.endsWith(".keep"));
+  assert(keep !== undefined, "the daemon was killed before a checkpoint");
+  const pack = `${directory}/${keep.name.replace(/keep$/, "pack")}`;
+  await Deno.chmod(pack, 0o644);
+  await Deno.truncate(pack, 30);
+  assertEquals((await clinic.look()).status, "corrupted");
   const mended = await clinic.fix();
   assertEquals(mended.status, "ok", JSON.stringify(mended));
   await assertFsckClean(clinic.repository);

@@ -243,7 +243,7 @@ test("health of a transaction is healthy, and corrupted without its objects", as
   await git(path, ["update-ref", "-d", "refs/layers/a"]);
   assertEquals(await health(scene, id), { health: "healthy", codes: [] });
   await git(path, ["update-ref", "refs/layers/a", commit]);
-  await Deno.remove(`${path}/.git/objects/${commit.slice(0, 2)}/${commit.slice(2)}`);
+  await Deno.remove(`${path}/.git/objects/pack`, { recursive: true });
   const found = await health(scene, id);
   assertEquals(found.health, "corrupted");
   assert(found.codes.length > 0);

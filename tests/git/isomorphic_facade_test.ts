@@ -67,7 +67,8 @@ Deno.test("isomorphic-git's merge through the facade is git's merge, and nothing
       theirs: "theirs",
       author: { name: "Ann", email: "ann@example.org" },
     });
-    await objects.write(facade.objects);
+    const written = await objects.write(facade.objects);
+    objects.place([{ holder: "merge", written }]);
     await git(path, ["update-ref", "refs/heads/ours", oid ?? ""]);
     await assertFsckClean(path);
   });

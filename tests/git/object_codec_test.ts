@@ -1,3 +1,5 @@
+import { Buffer } from "node:buffer";
+import { deflateSync } from "node:zlib";
 import { assertEquals, assertThrows } from "@std/assert";
 import * as isomorphic from "isomorphic-git";
 import fs from "node:fs";
@@ -8,7 +10,6 @@ import {
   decodeLooseHeader,
   EMPTY_TREE_ID,
   encodeCommit,
-  encodeLoose,
   objectId,
   parseCommit,
 } from "../../src/git/object_codec.ts";
@@ -109,6 +110,12 @@ Deno.test("parseCommit() is lenient with what old and strange tools wrote", () =
     "name no objects",
   );
 });
+
+/** A loose object's file as git writes it. */
+function encodeLoose(type: string, body: Uint8Array): Uint8Array {
+  const header = encoder.encode(`${type} ${body.length}\0`);
+  return new Uint8Array(deflateSync(Buffer.concat([header, body])));
+}
 
 Deno.test("decodeLoose() finds every kind of damage", () => {
   const body = encoder.encode("content");

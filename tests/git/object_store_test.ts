@@ -1,12 +1,15 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { LayerdError } from "../../src/core/errors.ts";
 import { type ObjectId, parseObjectId } from "../../src/core/ids.ts";
+import type { WrittenObjects } from "../../src/core/log_record.ts";
+import type { RepositoryLayout } from "../../src/git/gate.ts";
 import { loosePath } from "../../src/git/loose_objects.ts";
 import { objectId } from "../../src/git/object_codec.ts";
+import type { RepositoryObjects } from "../../src/git/object_store.ts";
 import type { NewObject } from "../../src/git/repository.ts";
 import { git } from "../harness/git.ts";
 import { assertFsckClean, makeRepository } from "../harness/repositories.ts";
-import { fileSystem, inRepository, inScene, withObjects } from "./repository_scene.ts";
+import { inRepository, inScene, withObjects } from "./repository_scene.ts";
 
 function blob(text: string): NewObject & { readonly body: Uint8Array } {
   const body = new TextEncoder().encode(text);
@@ -17,9 +20,15 @@ async function idOf(path: string, revision: string): Promise<ObjectId> {
   return parseObjectId(await git(path, ["rev-parse", revision]));
 }
 
-/** More objects than go loose. */
+/** More objects than stand in a record. */
 function many(): NewObject[] {
   return Array.from({ length: 300 }, (_, n) => blob(`many ${n}`));
+}
+
+function packsOf(layout: RepositoryLayout): string[] {
+  const { objectsDir } = layout;
+  return names(`${objectsDir}/pack`).filter((name) => name.endsWith(".idx"))
+    .map((name) => `${objectsDir}/pack/${name}`);
 }
 
 function names(directory: string): string[] {
@@ -120,30 +129,52 @@ Deno.test("RepositoryObjects reads a repository with large packs through git cat
   });
 });
 
-Deno.test("RepositoryObjects.write() writes few objects loose, each once", async () => {
+/** Writes and places objects for a transaction; answers what its record would hold. */
+async function place(
+  objects: RepositoryObjects,
+  holder: string,
+  ...all: NewObject[]
+): Promise<WrittenObjects> {
+  const written = await objects.write(all);
+  objects.place([{ holder, written }]);
+  return written;
+}
+
+function keeps(layout: RepositoryLayout): string[] {
+  return names(`${layout.objectsDir}/pack`).filter((name) => name.endsWith(".keep"));
+}
+
+Deno.test("RepositoryObjects.place() makes one kept pack of what a group wrote", async () => {
   await inRepository(async ({ path, layout, objects }) => {
-    const one = blob("one");
-    const written = await objects.write([one, one, blob("two")]);
-    assert(written.kind === "loose");
-    assertEquals(written.files.length, 2);
-    assertEquals(await git(path, ["cat-file", "blob", one.oid]), "one");
-    const before = fileSystem.lstat(loosePath(layout.objectsDir, one.oid)).inode;
-    const again = await objects.write([one]);
-    assertEquals(again, { kind: "loose", files: written.files.slice(0, 1) });
-    assertEquals(fileSystem.lstat(loosePath(layout.objectsDir, one.oid)).inode, before);
+    const [one, two, three] = [blob("one"), blob("two"), blob("three")];
+    const first = await objects.write([one, one, two]);
+    const second = await objects.write([two, three]);
+    objects.place([{ holder: "A", written: first }, { holder: "B", written: second }]);
+    assertEquals(names(`${layout.objectsDir}/pack`).map((name) => name.replace(/.*\./, "")), [
+      "idx",
+      "keep",
+      "pack",
+    ]);
+    for (const { oid, body } of [one, two, three]) {
+      assertEquals((await objects.read(oid))?.body, body);
+      assertEquals(await objects.header(oid), { type: "blob", size: body.length });
+      assertEquals(await git(path, ["cat-file", "blob", oid]), new TextDecoder().decode(body));
+    }
     await assertFsckClean(path);
+    await git(path, ["verify-pack", ...packsOf(layout)]);
   });
 });
 
-Deno.test("RepositoryObjects.write() replaces an object that git left torn", async () => {
+Deno.test("RepositoryObjects.place() stands in for an object that git left torn", async () => {
   await inRepository(async ({ path, layout, objects }) => {
     const one = blob("one");
     await git(path, ["hash-object", "-w", "--stdin"], { input: one.body });
     const loose = loosePath(layout.objectsDir, one.oid);
     await Deno.chmod(loose, 0o644);
     await Deno.writeFile(loose, new Uint8Array(0));
-    await objects.write([one]);
+    await place(objects, "A", one);
     assertEquals(await git(path, ["cat-file", "blob", one.oid]), "one");
+    assertEquals((await objects.read(one.oid))?.body, one.body);
   });
 });
 
@@ -154,7 +185,7 @@ Deno.test("RepositoryObjects.write() refuses bytes that are not the object", asy
   });
 });
 
-Deno.test("RepositoryObjects.write() writes many objects as one pack, kept by pending links", async () => {
+Deno.test("RepositoryObjects.write() writes many objects as one pack that git leaves alone", async () => {
   await inRepository(async ({ path, layout, objects }) => {
     const written = await objects.write(many());
     assert(written.kind === "pack");
@@ -162,70 +193,47 @@ Deno.test("RepositoryObjects.write() writes many objects as one pack, kept by pe
       `${written.name}.idx`,
       `${written.name}.pack`,
     ]);
+    assertEquals(keeps(layout), [`${written.name}.keep`]);
     await assertFsckClean(path);
-    // No ref reaches the objects: git drops the pack.
-    await git(path, ["repack", "-adq"]);
+    objects.place([{ holder: "A", written }]);
+    // No ref reaches the objects.
+    await git(path, ["gc", "-q", "--prune=now"]);
     const last = blob("many 299");
-    assertEquals(await objects.read(last.oid), null);
-    await objects.restoreMissing(written);
     assertEquals((await objects.read(last.oid))?.type, "blob");
-    await objects.makeDurable([written]);
+    for (const suffix of ["idx", "pack"]) {
+      await Deno.remove(`${layout.objectsDir}/pack/${written.name}.${suffix}`);
+    }
+    objects.restoreMissing(written);
+    assertEquals((await objects.read(last.oid))?.type, "blob");
+    await objects.makeDurable();
+    assertEquals(keeps(layout), [`${written.name}.keep`], "its transaction is not over");
+    objects.release("A");
+    await objects.makeDurable();
+    assertEquals(keeps(layout), []);
     assertEquals(names(`${layout.commonDir}/layerd/pending`), []);
     assertEquals((await objects.read(last.oid))?.type, "blob");
-    await objects.restore(written);
   });
 });
 
-Deno.test("RepositoryObjects.discard() gives up the links of a pack that nobody decided on", async () => {
+Deno.test("RepositoryObjects.discard() gives up what kept a pack that nobody decided on", async () => {
   await inRepository(async ({ layout, objects }) => {
     objects.discard(await objects.write(many()));
     assertEquals(names(`${layout.commonDir}/layerd/pending`), []);
+    assertEquals(keeps(layout), []);
   });
 });
 
-Deno.test("RepositoryObjects.restore() writes again what is missing or damaged", async () => {
+Deno.test("RepositoryObjects.restoreMissing() writes again what somebody removed", async () => {
   await inRepository(async ({ path, layout, objects }) => {
-    const [missing, damaged, sound] = [blob("missing"), blob("damaged"), blob("sound")];
-    const written = await objects.write([missing, damaged, sound]);
-    await Deno.remove(loosePath(layout.objectsDir, missing.oid));
-    await Deno.chmod(loosePath(layout.objectsDir, damaged.oid), 0o644);
-    await Deno.writeFile(loosePath(layout.objectsDir, damaged.oid), new Uint8Array(3));
-    const untouched = fileSystem.lstat(loosePath(layout.objectsDir, sound.oid)).inode;
-    await objects.restore(written);
-    await objects.restore(written);
-    assertEquals(fileSystem.lstat(loosePath(layout.objectsDir, sound.oid)).inode, untouched);
-    await assertFsckClean(path);
-    for (const one of [missing, damaged]) {
-      assertEquals((await objects.read(one.oid))?.body, one.body);
-    }
-  });
-});
-
-Deno.test("RepositoryObjects.restoreMissing() brings back what git gc --prune=now deleted", async () => {
-  await inRepository(async ({ path, objects }) => {
     const one = blob("one");
-    const written = await objects.write([one]);
-    await git(path, ["gc", "-q", "--prune=now"]);
+    const written = await place(objects, "A", one);
+    for (const name of names(`${layout.objectsDir}/pack`)) {
+      await Deno.remove(`${layout.objectsDir}/pack/${name}`);
+    }
     assertEquals(await objects.read(one.oid), null);
-    await objects.restoreMissing(written);
+    objects.restoreMissing(written);
     assertEquals((await objects.read(one.oid))?.body, one.body);
-  });
-});
-
-Deno.test("RepositoryObjects.makeDurable() looks into packs before it writes again", async () => {
-  await inRepository(async ({ path, layout, objects }) => {
-    const [packed, pruned] = [blob("packed"), blob("pruned")];
-    const written = await objects.write([packed, pruned]);
-    await git(path, ["tag", "keep", packed.oid]);
     await git(path, ["gc", "-q", "--prune=now"]);
-    await objects.makeDurable([written]);
-    assertEquals(fileSystem.lstatIfAny(loosePath(layout.objectsDir, packed.oid)), null);
-    assertEquals((await objects.read(pruned.oid))?.body, pruned.body);
-    const more = [];
-    for (let n = 0; n < 80; n += 1) more.push(await objects.write([blob(`one of many ${n}`)]));
-    await Deno.remove(loosePath(layout.objectsDir, blob("one of many 7").oid));
-    await objects.makeDurable(more);
-    assertEquals((await objects.read(blob("one of many 7").oid))?.type, "blob");
-    await objects.syncAll();
+    assertEquals(await git(path, ["cat-file", "blob", one.oid]), "one");
   });
 });

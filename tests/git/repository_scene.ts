@@ -43,6 +43,7 @@ export async function withObjects(
   const layout = resolveLayout(fileSystem, path);
   makeLayerdDirectories(fileSystem, layout);
   const objects = new RepositoryObjects(fileSystem, layout, random);
+  await objects.prepare();
   try {
     await use(layout, objects);
   } finally {

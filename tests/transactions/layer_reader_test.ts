@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { parseFilePath, parseLayerName, parseObjectId } from "../../src/core/ids.ts";
 import { git } from "../harness/git.ts";
+import { loosenPacks } from "../harness/loose_objects.ts";
 import {
   app,
   create,
@@ -131,6 +132,7 @@ Deno.test("health() finds a damaged object, and nothing where native git moved t
     const path = scene.path("app");
     const blob = await git(path, ["rev-parse", "refs/layers/a:f"]);
     await scene.restart();
+    await loosenPacks(path, `${path}/.git`);
     await Deno.remove(`${path}/.git/objects/${blob.slice(0, 2)}/${blob.slice(2)}`);
     const report = await scene.manager.health(done);
     assertEquals([report.health, report.findings.map(({ code }) => code)], [

@@ -1,0 +1,140 @@
+/**
+ * Kept packs as files: `objects/pack/pack-*.{keep,pack,idx}`. What stands for how long is
+ * kept_packs.ts's business.
+ *
+ * F1. A `.keep` stands before its pack does and goes after it.
+ * F2. A file gets its name complete. It is durable only after sync().
+ * F3. Our `.keep` files are links to one durable file, so that no power loss leaves one that
+ *     nobody knows; a `.keep` of git's or of a user's is never taken for ours.
+ */
+import { Buffer } from "node:buffer";
+import { invariant } from "../core/errors.ts";
+import { errorCode, type FileSystem } from "../system/file_system.ts";
+import type { RepositoryLayout } from "./gate.ts";
+import { makePackDirectory, removeFromMultiPackIndex, unlinkIfAny } from "./pack_directory.ts";
+import { decodePack, type EncodedPack, encodePack } from "./pack_format.ts";
+import { sharedMode } from "./shared_permissions.ts";
+
+/** What our `.keep` files hold: a recovery, the doctor and a user know them by it. */
+const KEEP_TEXT = new TextEncoder().encode("layerd keeps this pack until its next checkpoint\n");
+/** `git prune --expire=now` deletes temporary files of others. */
+const WRITE_TRIES_MAX = 8;
+
+export class KeptPackFiles {
+  readonly #fs: FileSystem;
+  readonly #layout: RepositoryLayout;
+  /** Makes temporary names of this process unlike all others'. */
+  readonly #unique: string;
+  #written = 0;
+
+  constructor(fs: FileSystem, layout: RepositoryLayout, unique: string) {
+    this.#fs = fs;
+    this.#layout = layout;
+    this.#unique = unique;
+  }
+
+  get directory(): string {
+    return `${this.#layout.objectsDir}/pack`;
+  }
+
+  path(name: string, suffix: "pack" | "idx" | "keep"): string {
+    return `${this.directory}/${name}.${suffix}`;
+  }
+
+  /** Makes the file that every `.keep` is a link to. Requires the repository's `layerd/`. */
+  async prepare(): Promise<void> {
+    if (this.#fs.lstatIfAny(this.#keepSource) !== null) return;
+    this.#writeAside(KEEP_TEXT, this.#keepSource);
+    await this.#fs.syncFile(this.#keepSource);
+  }
+
+  isThere(name: string): boolean {
+    return this.#fs.lstatIfAny(this.path(name, "pack")) !== null &&
+      this.#fs.lstatIfAny(this.path(name, "idx")) !== null;
+  }
+
+  readPack(name: string): Uint8Array {
+    return this.#fs.readFile(this.path(name, "pack"));
+  }
+
+  /** The index comes last: it is what makes git see the pack. */
+  write({ name, pack, index }: EncodedPack): void {
+    this.#keep(name);
+    this.#writeAside(pack, this.path(name, "pack"));
+    this.#writeAside(index, this.path(name, "idx"));
+  }
+
+  /** Durable when resolved; a failure is final, the files must be written anew. */
+  async sync(name: string): Promise<void> {
+    await this.#fs.syncFile(this.path(name, "pack"));
+    await this.#fs.syncFile(this.path(name, "idx"));
+    await this.#fs.syncDirectory(this.directory);
+    // The first pack's directory may be new itself.
+    await this.#fs.syncDirectory(this.#layout.objectsDir);
+  }
+
+  /** Gives the pack to git: `repack` and `gc` may do with it what they do with any. */
+  giveUp(name: string): void {
+    unlinkIfAny(this.#fs, this.path(name, "keep"));
+  }
+
+  /** The index first: without it no reader that starts now looks for the pack. */
+  remove(name: string): void {
+    removeFromMultiPackIndex(this.#fs, this.directory, name);
+    for (const suffix of ["idx", "pack", "keep"] as const) {
+      unlinkIfAny(this.#fs, this.path(name, suffix));
+    }
+  }
+
+  /** Names of the packs beside which a `.keep` of ours stands. */
+  left(): string[] {
+    if (this.#fs.lstatIfAny(this.directory) === null) return [];
+    return this.#fs.readDirectory(this.directory).flatMap(({ name }) => {
+      if (!name.endsWith(".keep")) return [];
+      const text = this.#fs.readFile(`${this.directory}/${name}`);
+      return Buffer.compare(text, KEEP_TEXT) === 0 ? [name.slice(0, -".keep".length)] : [];
+    });
+  }
+
+  /** A pack that a dead process left, or null where it is not whole. */
+  load(name: string): EncodedPack | null {
+    if (!this.isThere(name)) return null;
+    const objects = decodePack(this.readPack(name), this.#fs.readFile(this.path(name, "idx")));
+    if (objects === null) return null;
+    const encoded = encodePack(objects);
+    invariant(encoded.name === name, `${name} is whole and not what its name says`);
+    return encoded;
+  }
+
+  get #keepSource(): string {
+    return `${this.#layout.commonDir}/layerd/keep`;
+  }
+
+  #keep(name: string): void {
+    const path = this.path(name, "keep");
+    try {
+      this.#fs.link(this.#keepSource, path);
+    } catch (error) {
+      if (errorCode(error) === "EEXIST") return;
+      // No directory of packs yet, or the objects are on another file system.
+      this.#writeAside(KEEP_TEXT, path);
+    }
+  }
+
+  #writeAside(bytes: Uint8Array, path: string): void {
+    const mode = sharedMode(this.#layout.shared, "file", 0o444);
+    for (let tries = 1;; tries += 1) {
+      this.#written += 1;
+      const temporary = `${this.directory}/tmp_pack_${this.#unique}_${this.#written}`;
+      try {
+        this.#fs.writeNewFile(temporary, bytes, mode);
+        this.#fs.rename(temporary, path);
+        return;
+      } catch (error) {
+        unlinkIfAny(this.#fs, temporary);
+        if (errorCode(error) !== "ENOENT" || tries === WRITE_TRIES_MAX) throw error;
+        makePackDirectory(this.#fs, this.directory, this.#layout.shared);
+      }
+    }
+  }
+}

@@ -1,0 +1,270 @@
+/**
+ * Kept packs: what the commits since the last checkpoint wrote, one small pack a group, each
+ * beside a `.keep` file from before it is there until it is folded. This is git's own cure for
+ * the race of writing objects and moving refs (receive-pack and fetch-pack do the same).
+ *
+ * K1. `git prune` never deletes packs. `git repack -ad` lists the packs first and the refs
+ *     after: a pack with a `.keep` at that moment is never deleted; one listed without it was
+ *     folded, and then the refs that reach it had moved already.
+ * K2. A fold writes the new pack under a `.keep` of its own before the old ones go, and gives
+ *     its `.keep` up only after they are gone: a repack that left an object out because a kept
+ *     pack held it never deletes the other pack that holds it.
+ * K3. A fold leaves nothing out, what a refused transaction wrote included: native git may
+ *     have dropped its own loose copy of the same object because ours was there.
+ * K4. A pack that an open transaction holds is not given up: place() counts its holders.
+ * K5. Nothing here is durable before makeDurable(); until then the log has the bytes.
+ */
+import { getLogger } from "@logtape/logtape";
+import type { ObjectId } from "../core/ids.ts";
+import type { PackedObject } from "../core/log_record.ts";
+import type { KeptPackFiles } from "./kept_pack_files.ts";
+import { type EncodedPack, encodePack, type PackPosition } from "./pack_format.ts";
+
+const logger = getLogger(["layerd", "git"]);
+
+/** Packs of one generation that are folded into one of the next. */
+const PACKS_PER_FOLD = 16;
+/** Of one pack, before its last object: it is made in memory. */
+const PACK_BYTES_MAX = 16 * 1024 * 1024;
+
+interface KeptPack {
+  readonly name: string;
+  readonly bytes: number;
+  /** Folds that its content went through. */
+  readonly generation: number;
+  readonly positions: ReadonlyMap<ObjectId, PackPosition>;
+  readonly holders: Set<string>;
+  /** A checkpoint has let go of the records: only a durable fold may replace it. */
+  durable: boolean;
+}
+
+/** Objects that a transaction wants to stand in the repository. */
+export interface Placement {
+  /** The transaction's id; release() with it gives the objects to the next checkpoint. */
+  readonly holder: string;
+  readonly objects: readonly PackedObject[];
+}
+
+export class KeptPacks {
+  readonly #files: KeptPackFiles;
+  readonly #packs = new Map<string, KeptPack>();
+  readonly #home = new Map<ObjectId, KeptPack>();
+  /** What the last makeDurable() gave to git: records after its cut may name it still. */
+  #given = new Set<ObjectId>();
+
+  constructor(files: KeptPackFiles) {
+    this.#files = files;
+  }
+
+  /** Names of the packs, without suffix. */
+  names(): ReadonlySet<string> {
+    return new Set(this.#packs.keys());
+  }
+
+  /** Where the object stands, or null. */
+  find(oid: ObjectId): (PackPosition & { readonly path: string }) | null {
+    const pack = this.#home.get(oid);
+    const position = pack?.positions.get(oid);
+    if (pack === undefined || position === undefined) return null;
+    return { ...position, path: this.#files.path(pack.name, "pack") };
+  }
+
+  /** Puts the objects where git finds them, those that are not there yet in new packs. */
+  place(placements: readonly Placement[]): void {
+    const fresh = new Map<ObjectId, PackedObject>();
+    const holders = new Set<string>();
+    for (const { holder, objects } of placements) {
+      for (const object of objects) {
+        const home = this.#home.get(object.oid);
+        if (home !== undefined) {
+          home.holders.add(holder);
+          continue;
+        }
+        fresh.set(object.oid, object);
+        holders.add(holder);
+      }
+    }
+    this.#placeNew([...fresh.values()], holders);
+  }
+
+  /** The transaction is over: a checkpoint may take what it placed. */
+  release(holder: string): void {
+    for (const pack of this.#packs.values()) pack.holders.delete(holder);
+  }
+
+  releaseAll(): void {
+    for (const pack of this.#packs.values()) pack.holders.clear();
+  }
+
+  /** Folds a generation that has grown large, so that native git meets few packs. */
+  foldSmall(): void {
+    const young = [...this.#packs.values()].filter((pack) =>
+      pack.holders.size === 0 && !pack.durable
+    );
+    for (const [generation, packs] of Map.groupBy(young, (pack) => pack.generation)) {
+      const bytes = packs.reduce((sum, pack) => sum + pack.bytes, 0);
+      if (packs.length < PACKS_PER_FOLD || bytes > PACK_BYTES_MAX) continue;
+      const encoded = this.#write(this.#read(packs));
+      this.#add(encoded, { generation: generation + 1, durable: false, holders: new Set() });
+      for (const pack of packs) if (pack.name !== encoded.name) this.#drop(pack);
+    }
+  }
+
+  /** Writes those of these objects again whose pack somebody removed. */
+  restoreMissing(objects: readonly PackedObject[]): void {
+    const lost: PackedObject[] = [];
+    const holders = new Set<string>();
+    const looked = new Map<KeptPack, boolean>();
+    for (const object of objects) {
+      const home = this.#home.get(object.oid);
+      if (home === undefined) continue;
+      const isThere = looked.get(home) ?? this.#files.isThere(home.name);
+      looked.set(home, isThere);
+      if (isThere) continue;
+      lost.push(object);
+      for (const holder of home.holders) holders.add(holder);
+    }
+    if (lost.length === 0) return;
+    const { directory } = this.#files;
+    logger.warn("Somebody removed packs of ours in {directory}; writing them again", { directory });
+    this.#placeNew(lost, holders);
+  }
+
+  /**
+   * Makes everything durable: what nobody holds in packs that are git's from now on, the rest
+   * as it stands. Answers the objects that are durable now; what is missing among them was
+   * removed by somebody. Rejects when it could not.
+   */
+  async makeDurable(): Promise<ReadonlySet<ObjectId>> {
+    for (const pack of [...this.#packs.values()]) {
+      if (!this.#files.isThere(pack.name)) this.#forget(pack);
+    }
+    const packs = [...this.#packs.values()];
+    const durable = new Set(packs.flatMap((pack) => [...pack.positions.keys()]));
+    const given = this.#given;
+    this.#given = new Set(durable);
+    for (const pack of packs.filter((one) => one.holders.size > 0)) {
+      await this.#makeOneDurable(pack);
+    }
+    for (const some of chunksOf(packs.filter((one) => one.holders.size === 0))) {
+      await this.#foldDurably(some);
+    }
+    return durable.union(given);
+  }
+
+  /**
+   * Recovery: takes over what a dead process of ours left. Whole packs are kept on; torn ones
+   * go, their objects come back from the log.
+   */
+  adopt(): void {
+    for (const name of this.#files.left()) {
+      if (this.#packs.has(name)) continue;
+      const left = this.#files.load(name);
+      if (left === null) this.#files.remove(name);
+      else this.#add(left, { generation: PACKS_PER_FOLD, durable: true, holders: new Set() });
+    }
+  }
+
+  #placeNew(objects: readonly PackedObject[], holders: ReadonlySet<string>): void {
+    for (const some of chunksOf(objects.map((object) => ({ object, bytes: object.size })))) {
+      const encoded = this.#write(some.map(({ object }) => object));
+      this.#add(encoded, { generation: 0, durable: false, holders: new Set(holders) });
+    }
+  }
+
+  #add(
+    { name, positions, pack }: EncodedPack,
+    rest: Pick<KeptPack, "generation" | "durable" | "holders">,
+  ): void {
+    const kept = { name, positions, bytes: pack.length, ...rest };
+    this.#packs.set(name, kept);
+    for (const oid of positions.keys()) this.#home.set(oid, kept);
+  }
+
+  #write(objects: readonly PackedObject[]): EncodedPack {
+    const encoded = encodePack(objects);
+    try {
+      this.#files.write(encoded);
+    } catch (error) {
+      if (!this.#packs.has(encoded.name)) this.#files.remove(encoded.name);
+      throw error;
+    }
+    return encoded;
+  }
+
+  /** The objects of the packs, each once. */
+  #read(packs: readonly KeptPack[]): PackedObject[] {
+    const objects = new Map<ObjectId, PackedObject>();
+    for (const pack of packs) {
+      const file = this.#files.readPack(pack.name);
+      for (const [oid, { type, size, start, length }] of pack.positions) {
+        objects.set(oid, { oid, type, size, bytes: file.subarray(start, start + length) });
+      }
+    }
+    return [...objects.values()];
+  }
+
+  /** It is held: it stays kept, and what it holds of finished transactions is safe. */
+  async #makeOneDurable(pack: KeptPack): Promise<void> {
+    if (pack.durable) return;
+    // Said first, so that foldSmall() leaves it alone while the disk is waited for.
+    pack.durable = true;
+    try {
+      await this.#files.sync(pack.name);
+    } catch (error) {
+      // What a failed fsync left is never trusted: the next checkpoint misses it.
+      this.#forget(pack);
+      throw error;
+    }
+  }
+
+  /** One durable pack in the place of these; git's own from then on. */
+  async #foldDurably(packs: readonly KeptPack[]): Promise<void> {
+    const encoded = this.#write(this.#read(packs));
+    try {
+      await this.#files.sync(encoded.name);
+    } catch (error) {
+      if (!this.#packs.has(encoded.name)) this.#files.remove(encoded.name);
+      throw error;
+    }
+    const idle = packs.filter((pack) => pack.holders.size === 0);
+    for (const pack of idle) {
+      if (pack.name === encoded.name) this.#forget(pack);
+      else this.#drop(pack);
+    }
+    if (idle.length === packs.length) {
+      this.#files.giveUp(encoded.name);
+    } else if (!this.#packs.has(encoded.name)) {
+      // Somebody placed the same objects while the disk was waited for: a pack of theirs that
+      // is not durable stays, and so must this one.
+      this.#add(encoded, { generation: PACKS_PER_FOLD, durable: true, holders: new Set() });
+    }
+  }
+
+  #drop(pack: KeptPack): void {
+    this.#forget(pack);
+    this.#files.remove(pack.name);
+  }
+
+  #forget(pack: KeptPack): void {
+    this.#packs.delete(pack.name);
+    for (const oid of pack.positions.keys()) {
+      if (this.#home.get(oid) === pack) this.#home.delete(oid);
+    }
+  }
+}
+
+/** In order, as many at a time as fit in one pack. */
+function* chunksOf<T extends { readonly bytes: number }>(all: readonly T[]): Generator<T[]> {
+  let some: T[] = [];
+  let bytes = 0;
+  for (const one of all) {
+    some.push(one);
+    bytes += one.bytes;
+    if (bytes < PACK_BYTES_MAX) continue;
+    yield some;
+    some = [];
+    bytes = 0;
+  }
+  if (some.length > 0) yield some;
+}

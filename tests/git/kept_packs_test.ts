@@ -1,0 +1,209 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import type { ObjectId } from "../../src/core/ids.ts";
+import type { PackedObject } from "../../src/core/log_record.ts";
+import { type RepositoryLayout, resolveLayout } from "../../src/git/gate.ts";
+import { KeptPackFiles } from "../../src/git/kept_pack_files.ts";
+import { KeptPacks } from "../../src/git/kept_packs.ts";
+import { objectId } from "../../src/git/object_codec.ts";
+import { packObject } from "../../src/git/pack_format.ts";
+import { DenoFileSystem } from "../../src/system/deno_file_system.ts";
+import { type FileSystem, FileSystemError } from "../../src/system/file_system.ts";
+import { git, tryGit } from "../harness/git.ts";
+import { gitPausedAfterEnumeration } from "../harness/paused_git.ts";
+import { assertFsckClean } from "../harness/repositories.ts";
+import { fileSystem, inRepository } from "./repository_scene.ts";
+
+interface Scene {
+  readonly path: string;
+  readonly layout: RepositoryLayout;
+  readonly packs: KeptPacks;
+}
+
+function packsIn(layout: RepositoryLayout, fs: FileSystem = fileSystem): KeptPacks {
+  return new KeptPacks(new KeptPackFiles(fs, layout, "0123456789ab"));
+}
+
+async function withPacks(
+  test: (scene: Scene) => Promise<void>,
+  fs: FileSystem = fileSystem,
+): Promise<void> {
+  await inRepository(async ({ path }) => {
+    const layout = resolveLayout(fileSystem, path);
+    await test({ path, layout, packs: packsIn(layout, fs) });
+  });
+}
+
+function object(text: string): PackedObject {
+  const body = new TextEncoder().encode(text);
+  return packObject(objectId("blob", body), "blob", body);
+}
+
+function place(packs: KeptPacks, holder: string, ...texts: readonly string[]): void {
+  packs.place([{ holder, objects: texts.map(object) }]);
+}
+
+function oid(text: string): ObjectId {
+  return object(text).oid;
+}
+
+function files({ layout }: Scene, suffix: string): string[] {
+  return [...Deno.readDirSync(`${layout.objectsDir}/pack`)].map((entry) => entry.name)
+    .filter((name) => name.endsWith(suffix)).sort();
+}
+
+async function isThere({ path }: Scene, text: string): Promise<boolean> {
+  return (await tryGit(path, ["cat-file", "-e", oid(text)])).code === 0;
+}
+
+/** Moves a ref to the blob, as a publication would. */
+async function publish({ path }: Scene, text: string): Promise<void> {
+  await git(path, ["update-ref", `refs/tags/${text}`, oid(text)]);
+}
+
+Deno.test("KeptPacks.place() writes an object once, however many transactions want it", async () => {
+  await withPacks(async (scene) => {
+    place(scene.packs, "A", "one");
+    place(scene.packs, "B", "one");
+    assertEquals(files(scene, ".pack").length, 1);
+    scene.packs.release("A");
+    await scene.packs.makeDurable();
+    assertEquals(files(scene, ".keep").length, 1, "B needs it still");
+    scene.packs.release("B");
+    await scene.packs.makeDurable();
+    assertEquals(files(scene, ".keep"), []);
+    assertEquals(await isThere(scene, "one"), true);
+  });
+});
+
+for (
+  const [what, ...args] of [["repack", "-adq"], ["repack", "-Adq"], ["gc", "-q", "--prune=now"]]
+) {
+  const command = [what ?? "", ...args];
+  const name = `git ${command.join(" ")}`;
+
+  Deno.test(`KeptPacks keeps from ${name} what it did not see reachable`, async () => {
+    await withPacks(async (scene) => {
+      place(scene.packs, "A", "before");
+      let round = 0;
+      const code = await gitPausedAfterEnumeration(scene.path, command, async () => {
+        // One that stood before and is published now, and one that is written now.
+        await publish(scene, "before");
+        place(scene.packs, "B", `during-${++round}`);
+        await publish(scene, `during-${round}`);
+      });
+      assertEquals(code, 0);
+      assertEquals(round > 0, true);
+      assertEquals(await isThere(scene, "before"), true);
+      assertEquals(await isThere(scene, "during-1"), true);
+      await assertFsckClean(scene.path);
+    });
+  });
+
+  Deno.test(`KeptPacks folds beside ${name} and loses nothing`, async () => {
+    await withPacks(async (scene) => {
+      place(scene.packs, "A", "before");
+      await publish(scene, "before");
+      let round = 0;
+      await gitPausedAfterEnumeration(scene.path, command, async () => {
+        place(scene.packs, "B", `during-${++round}`);
+        await publish(scene, `during-${round}`);
+        scene.packs.release("A");
+        scene.packs.release("B");
+        await scene.packs.makeDurable();
+      });
+      assertEquals(files(scene, ".keep"), []);
+      for (const text of ["before", "during-1"]) assertEquals(await isThere(scene, text), true);
+      await assertFsckClean(scene.path);
+      await git(scene.path, ["gc", "-q", "--prune=now"]);
+      for (const text of ["before", "during-1"]) assertEquals(await isThere(scene, text), true);
+    });
+  });
+}
+
+Deno.test("KeptPacks.foldSmall() bounds the packs that git meets, and loses none of them", async () => {
+  await withPacks(async (scene) => {
+    for (let n = 0; n < 300; n += 1) {
+      place(scene.packs, `T${n}`, `text ${n}`);
+      scene.packs.release(`T${n}`);
+      scene.packs.foldSmall();
+    }
+    assertEquals(files(scene, ".pack").length < 48, true);
+    assertEquals(files(scene, ".keep").length, files(scene, ".pack").length);
+    const ids = Array.from({ length: 300 }, (_, n) => oid(`text ${n}`)).join("\n");
+    const found = await git(scene.path, ["cat-file", "--batch-check=%(objecttype)"], {
+      input: ids,
+    });
+    assertEquals(new Set(found.split("\n")), new Set(["blob"]));
+    await scene.packs.makeDurable();
+    assertEquals(files(scene, ".pack").length, 1);
+    await assertFsckClean(scene.path);
+  });
+});
+
+Deno.test("KeptPacks.makeDurable() names what is durable, and what somebody removed it does not", async () => {
+  await withPacks(async (scene) => {
+    place(scene.packs, "A", "one");
+    place(scene.packs, "B", "two");
+    const [pack] = files(scene, ".pack");
+    const gone = scene.packs.find(oid("one"))?.path.endsWith(pack ?? "") ? "one" : "two";
+    const left = gone === "one" ? "two" : "one";
+    await Deno.remove(`${scene.layout.objectsDir}/pack/${pack}`);
+    const durable = await scene.packs.makeDurable();
+    assertEquals([durable.has(oid(gone)), durable.has(oid(left))], [false, true]);
+  });
+});
+
+Deno.test("KeptPacks.makeDurable() gives nothing up when the disk fails, and succeeds later", async () => {
+  const failing = new (class extends DenoFileSystem {
+    fails = true;
+    override syncFile(path: string): Promise<void> {
+      if (this.fails) throw new FileSystemError("EIO", "fsync", path);
+      return super.syncFile(path);
+    }
+  })();
+  await withPacks(async (scene) => {
+    place(scene.packs, "A", "one");
+    scene.packs.release("A");
+    place(scene.packs, "B", "two");
+    await assertRejects(() => scene.packs.makeDurable(), FileSystemError, "EIO");
+    assertEquals(await isThere(scene, "one"), true);
+    failing.fails = false;
+    scene.packs.place([{ holder: "B", objects: [object("two")] }]);
+    scene.packs.release("B");
+    const durable = await scene.packs.makeDurable();
+    assertEquals([durable.has(oid("one")), durable.has(oid("two"))], [true, true]);
+  }, failing);
+});
+
+Deno.test("KeptPacks.adopt() takes over whole packs of a dead process and removes torn ones", async () => {
+  await withPacks(async (scene) => {
+    await new KeptPackFiles(fileSystem, scene.layout, "0123456789ab").prepare();
+    place(scene.packs, "A", "whole");
+    place(scene.packs, "A", "torn");
+    const torn = scene.packs.find(oid("torn"))?.path ?? "";
+    await Deno.chmod(torn, 0o644);
+    await Deno.truncate(torn, 0);
+    await Deno.writeTextFile(`${scene.layout.objectsDir}/pack/pack-${"1".repeat(40)}.keep`, "mine");
+    const next = packsIn(scene.layout);
+    next.adopt();
+    assertEquals(next.find(oid("torn")), null);
+    assertEquals(next.find(oid("whole"))?.type, "blob");
+    await next.makeDurable();
+    assertEquals(files(scene, ".keep"), [`pack-${"1".repeat(40)}.keep`], "a user's own stays");
+    assertEquals(await isThere(scene, "whole"), true);
+    await Deno.remove(`${scene.layout.objectsDir}/pack/pack-${"1".repeat(40)}.keep`);
+    await assertFsckClean(scene.path);
+  });
+});
+
+Deno.test("KeptPacks folds packs that a multi-pack index names", async () => {
+  await withPacks(async (scene) => {
+    place(scene.packs, "A", "one");
+    place(scene.packs, "B", "two");
+    await git(scene.path, ["multi-pack-index", "write"]);
+    for (const holder of ["A", "B"]) scene.packs.release(holder);
+    await scene.packs.makeDurable();
+    for (const text of ["one", "two"]) assertEquals(await isThere(scene, text), true);
+    await assertFsckClean(scene.path);
+  });
+});
