@@ -57,12 +57,12 @@ async function lookInside(
   { digest }: LogLook,
   mode: "look" | "fix",
 ): Promise<Diagnosis[]> {
-  const { fileSystem, random } = machine;
+  const { fileSystem, clock, random } = machine;
   const repositoryId = patient.registered?.id ?? null;
   const findings: Diagnosis[] = [];
   const refs = lookAtRefs({ fileSystem, layout, digest, repositoryId, mode });
   findings.push(...refs, ...lookAtLeftovers(machine, layout, mode));
-  const objects = new RepositoryObjects(fileSystem, layout, random);
+  const objects = new RepositoryObjects(fileSystem, clock, layout, random);
   try {
     const named = refs.flatMap(({ path, severity }) =>
       severity === "note" ? [] : [path, path.slice(layout.commonDir.length + 1)]

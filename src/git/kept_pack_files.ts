@@ -9,6 +9,7 @@
  */
 import { Buffer } from "node:buffer";
 import { invariant } from "../core/errors.ts";
+import type { Clock } from "../system/clock.ts";
 import { errorCode, type FileSystem } from "../system/file_system.ts";
 import type { RepositoryLayout } from "./gate.ts";
 import { makePackDirectory, removeFromMultiPackIndex, unlinkIfAny } from "./pack_directory.ts";
@@ -17,6 +18,8 @@ import { sharedMode } from "./shared_permissions.ts";
 
 /** What our `.keep` files hold: a recovery, the doctor and a user know them by it. */
 const KEEP_TEXT = new TextEncoder().encode("layerd keeps this pack until its next checkpoint\n");
+/** How long a `gc.pid` is believed; git itself believes it for twelve hours. */
+const GC_MS_MAX = 600_000;
 /** `git prune --expire=now` deletes temporary files of others. */
 const WRITE_TRIES_MAX = 8;
 
@@ -25,10 +28,12 @@ export class KeptPackFiles {
   readonly #layout: RepositoryLayout;
   /** Makes temporary names of this process unlike all others'. */
   readonly #unique: string;
+  readonly #clock: Clock;
   #written = 0;
 
-  constructor(fs: FileSystem, layout: RepositoryLayout, unique: string) {
+  constructor(fs: FileSystem, clock: Clock, layout: RepositoryLayout, unique: string) {
     this.#fs = fs;
+    this.#clock = clock;
     this.#layout = layout;
     this.#unique = unique;
   }
@@ -46,6 +51,15 @@ export class KeptPackFiles {
     if (this.#fs.lstatIfAny(this.#keepSource) !== null) return;
     this.#writeAside(KEEP_TEXT, this.#keepSource);
     await this.#fs.syncFile(this.#keepSource);
+  }
+
+  /**
+   * Whether a native `git gc` is at work: its prune gives up where a pack that it listed is
+   * gone when it opens it. One that was killed leaves the file behind.
+   */
+  isNativeGcRunning(): boolean {
+    const info = this.#fs.lstatIfAny(`${this.#layout.commonDir}/gc.pid`);
+    return info !== null && this.#clock.now() - info.modifiedMs < GC_MS_MAX;
   }
 
   isThere(name: string): boolean {

@@ -11,8 +11,10 @@
  *     pack held it never deletes the other pack that holds it.
  * K3. A fold leaves nothing out, what a refused transaction wrote included: native git may
  *     have dropped its own loose copy of the same object because ours was there.
- * K4. A pack that an open transaction holds is not given up: place() counts its holders.
- * K5. Nothing here is durable before makeDurable(); until then the log has the bytes.
+ * K4. Nothing is folded beside a native `git gc` (K1 needs no such care, but its prune does:
+ *     it gives up where a pack vanishes beneath it).
+ * K5. A pack that an open transaction holds is not given up: place() counts its holders.
+ * K6. Nothing here is durable before makeDurable(); until then the log has the bytes.
  */
 import { getLogger } from "@logtape/logtape";
 import type { ObjectId } from "../core/ids.ts";
@@ -98,6 +100,7 @@ export class KeptPacks {
 
   /** Folds a generation that has grown large, so that native git meets few packs. */
   foldSmall(): void {
+    if (this.#packs.size < PACKS_PER_FOLD || this.#files.isNativeGcRunning()) return;
     const young = [...this.#packs.values()].filter((pack) =>
       pack.holders.size === 0 && !pack.durable
     );
@@ -132,7 +135,7 @@ export class KeptPacks {
 
   /**
    * Makes everything durable: what nobody holds in packs that are git's from now on, the rest
-   * as it stands. Answers the objects that are durable now; what is missing among them was
+   * as it stands (all of it beside a native gc). Answers the objects that are durable now; what is missing among them was
    * removed by somebody. Rejects when it could not.
    */
   async makeDurable(): Promise<ReadonlySet<ObjectId>> {
@@ -143,12 +146,10 @@ export class KeptPacks {
     const durable = new Set(packs.flatMap((pack) => [...pack.positions.keys()]));
     const given = this.#given;
     this.#given = new Set(durable);
-    for (const pack of packs.filter((one) => one.holders.size > 0)) {
-      await this.#makeOneDurable(pack);
-    }
-    for (const some of chunksOf(packs.filter((one) => one.holders.size === 0))) {
-      await this.#foldDurably(some);
-    }
+    const asTheyStand = this.#files.isNativeGcRunning() ? packs : packs.filter(isHeld);
+    for (const pack of asTheyStand) await this.#makeOneDurable(pack);
+    const free = packs.filter((pack) => !asTheyStand.includes(pack));
+    for (const some of chunksOf(free)) await this.#foldDurably(some);
     return durable.union(given);
   }
 
@@ -252,6 +253,10 @@ export class KeptPacks {
       if (this.#home.get(oid) === pack) this.#home.delete(oid);
     }
   }
+}
+
+function isHeld({ holders }: KeptPack): boolean {
+  return holders.size > 0;
 }
 
 /** In order, as many at a time as fit in one pack. */

@@ -17,6 +17,7 @@ import {
   RECORDED_OBJECTS_PER_TRANSACTION_MAX,
 } from "../core/limits.ts";
 import type { ObjectType, PackedObject, WrittenObjects } from "../core/log_record.ts";
+import type { Clock } from "../system/clock.ts";
 import { errorCode, type FileSystem } from "../system/file_system.ts";
 import type { Random } from "../system/random.ts";
 import type { RepositoryLayout } from "./gate.ts";
@@ -45,12 +46,12 @@ export class RepositoryObjects implements ObjectStore {
     ({ body }) => body.length,
   );
 
-  constructor(fs: FileSystem, layout: RepositoryLayout, random: Random) {
+  constructor(fs: FileSystem, clock: Clock, layout: RepositoryLayout, random: Random) {
     this.#fs = fs;
     this.#layout = layout;
     this.#random = random;
     this.#directories = [layout.objectsDir, ...layout.alternates];
-    this.#files = new KeptPackFiles(fs, layout, random.bytes(6).toHex());
+    this.#files = new KeptPackFiles(fs, clock, layout, random.bytes(6).toHex());
     this.#kept = new KeptPacks(this.#files);
     this.#own = new OwnPacks(fs, layout);
     this.#packs = new PackReader(fs, layout, () => this.#kept.names());

@@ -88,7 +88,7 @@ class OpenedRepository implements Repository {
     this.#clock = clock;
     this.#layout = layout;
     this.#claim = claim;
-    this.#objects = new RepositoryObjects(fileSystem, layout, random);
+    this.#objects = new RepositoryObjects(fileSystem, clock, layout, random);
     this.#config = new ConfigWatch(fileSystem, layout);
     this.#openRefs = openRefs({
       fileSystem,

@@ -11,7 +11,7 @@ import { type FileSystem, FileSystemError } from "../../src/system/file_system.t
 import { git, tryGit } from "../harness/git.ts";
 import { gitPausedAfterEnumeration } from "../harness/paused_git.ts";
 import { assertFsckClean } from "../harness/repositories.ts";
-import { fileSystem, inRepository } from "./repository_scene.ts";
+import { clock, fileSystem, inRepository } from "./repository_scene.ts";
 
 interface Scene {
   readonly path: string;
@@ -20,7 +20,7 @@ interface Scene {
 }
 
 function packsIn(layout: RepositoryLayout, fs: FileSystem = fileSystem): KeptPacks {
-  return new KeptPacks(new KeptPackFiles(fs, layout, "0123456789ab"));
+  return new KeptPacks(new KeptPackFiles(fs, clock, layout, "0123456789ab"));
 }
 
 async function withPacks(
@@ -111,6 +111,7 @@ for (
         scene.packs.release("B");
         await scene.packs.makeDurable();
       });
+      await scene.packs.makeDurable();
       assertEquals(files(scene, ".keep"), []);
       for (const text of ["before", "during-1"]) assertEquals(await isThere(scene, text), true);
       await assertFsckClean(scene.path);
@@ -177,7 +178,7 @@ Deno.test("KeptPacks.makeDurable() gives nothing up when the disk fails, and suc
 
 Deno.test("KeptPacks.adopt() takes over whole packs of a dead process and removes torn ones", async () => {
   await withPacks(async (scene) => {
-    await new KeptPackFiles(fileSystem, scene.layout, "0123456789ab").prepare();
+    await new KeptPackFiles(fileSystem, clock, scene.layout, "0123456789ab").prepare();
     place(scene.packs, "A", "whole");
     place(scene.packs, "A", "torn");
     const torn = scene.packs.find(oid("torn"))?.path ?? "";
@@ -205,5 +206,23 @@ Deno.test("KeptPacks folds packs that a multi-pack index names", async () => {
     await scene.packs.makeDurable();
     for (const text of ["one", "two"]) assertEquals(await isThere(scene, text), true);
     await assertFsckClean(scene.path);
+  });
+});
+
+Deno.test("KeptPacks takes no pack away beneath a running git gc", async () => {
+  await withPacks(async (scene) => {
+    const pid = `${scene.path}/.git/gc.pid`;
+    await Deno.writeTextFile(pid, "1 host");
+    for (let n = 0; n < 40; n += 1) {
+      place(scene.packs, "A", `text ${n}`);
+      scene.packs.release("A");
+      scene.packs.foldSmall();
+    }
+    const durable = await scene.packs.makeDurable();
+    assertEquals([files(scene, ".pack").length, durable.size], [40, 40]);
+    // It was killed long ago.
+    await Deno.utime(pid, 1_000_000, 1_000_000);
+    await scene.packs.makeDurable();
+    assertEquals([files(scene, ".pack").length, files(scene, ".keep").length], [1, 0]);
   });
 });

@@ -42,7 +42,7 @@ export async function withObjects(
 ): Promise<void> {
   const layout = resolveLayout(fileSystem, path);
   makeLayerdDirectories(fileSystem, layout);
-  const objects = new RepositoryObjects(fileSystem, layout, random);
+  const objects = new RepositoryObjects(fileSystem, clock, layout, random);
   await objects.prepare();
   try {
     await use(layout, objects);
