@@ -142,7 +142,12 @@ async function historiesOf(options: DoctorOptions, log: LogLook) {
   const opened = [...log.digest.repositories.values()].flatMap(({ name, path }) => {
     const found = readableRefs(options, path);
     if (found === null) return [];
-    const objects = new RepositoryObjects(options.fileSystem, options.clock, found.layout, options.random);
+    const objects = new RepositoryObjects(
+      options.fileSystem,
+      options.clock,
+      found.layout,
+      options.random,
+    );
     return [{ name, refs: found.refs, objects }];
   });
   try {

@@ -82,8 +82,12 @@ export class KeptPackFiles {
   async sync(name: string): Promise<void> {
     await this.#fs.syncFile(this.path(name, "pack"));
     await this.#fs.syncFile(this.path(name, "idx"));
-    await this.#fs.syncDirectory(this.directory);
-    // The first pack's directory may be new itself.
+    await this.syncDirectories();
+  }
+
+  /** Makes names durable, and that others are gone; the first pack's directory may be new. */
+  async syncDirectories(): Promise<void> {
+    if (this.#fs.lstatIfAny(this.directory) !== null) await this.#fs.syncDirectory(this.directory);
     await this.#fs.syncDirectory(this.#layout.objectsDir);
   }
 

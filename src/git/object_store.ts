@@ -144,11 +144,12 @@ export class RepositoryObjects implements ObjectStore {
     return await this.#kept.makeDurable();
   }
 
-  /** Gives everything to git: nobody serves the repository any more. */
   async surrender(): Promise<void> {
     this.#kept.releaseAll();
     this.#own.releaseAll();
     await this.makeDurable();
+    // What was removed must not come back once nobody looks after it.
+    await this.#files.syncDirectories();
   }
 
   discard(written: WrittenObjects): void {

@@ -183,7 +183,6 @@ class OpenedRepository implements Repository {
   }
 
   async forget(): Promise<void> {
-    await this.#objects.surrender();
     await this.#objects.close();
     await this.#claim.forget();
   }

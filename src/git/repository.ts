@@ -60,6 +60,8 @@ export interface ObjectStore {
    * placed again first.
    */
   makeDurable(): Promise<ReadonlySet<ObjectId>>;
+  /** The repository is served no longer: makes all durable and gives all of it to git. */
+  surrender(): Promise<void>;
   /** The transaction ended without a decision: gives up what kept its pack. */
   discard(written: WrittenObjects): void;
   /** Recovery: takes over the packs of a dead process; torn ones go. */

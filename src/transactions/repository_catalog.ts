@@ -310,5 +310,5 @@ function notFound(name: RepositoryName): LayerdError {
 
 /** Objects may be in the page cache and the log only, and the log is about to forget them. */
 async function keepObjects({ repository }: Entry): Promise<void> {
-  if (!(repository instanceof LayerdError)) await repository.objects.syncAll();
+  if (!(repository instanceof LayerdError)) await repository.objects.surrender();
 }

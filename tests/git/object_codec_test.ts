@@ -1,5 +1,3 @@
-import { Buffer } from "node:buffer";
-import { deflateSync } from "node:zlib";
 import { assertEquals, assertThrows } from "@std/assert";
 import * as isomorphic from "isomorphic-git";
 import fs from "node:fs";
@@ -17,6 +15,7 @@ import type { CommitFields } from "../../src/git/repository.ts";
 import { git } from "../harness/git.ts";
 import { makeRepository } from "../harness/repositories.ts";
 import { inScene } from "./repository_scene.ts";
+import { encodeLoose } from "../harness/loose_objects.ts";
 
 const encoder = new TextEncoder();
 
@@ -110,12 +109,6 @@ Deno.test("parseCommit() is lenient with what old and strange tools wrote", () =
     "name no objects",
   );
 });
-
-/** A loose object's file as git writes it. */
-function encodeLoose(type: string, body: Uint8Array): Uint8Array {
-  const header = encoder.encode(`${type} ${body.length}\0`);
-  return new Uint8Array(deflateSync(Buffer.concat([header, body])));
-}
 
 Deno.test("decodeLoose() finds every kind of damage", () => {
   const body = encoder.encode("content");

@@ -1,5 +1,13 @@
-/** Packs taken apart, for tests that damage single objects. */
+/** Loose objects, which git writes and layerd only reads. */
+import { Buffer } from "node:buffer";
+import { deflateSync } from "node:zlib";
 import { tryGit } from "./git.ts";
+
+/** A loose object's file as git writes it. */
+export function encodeLoose(type: string, body: Uint8Array): Uint8Array {
+  const header = new TextEncoder().encode(`${type} ${body.length}\0`);
+  return new Uint8Array(deflateSync(Buffer.concat([header, body]), { level: 1 }));
+}
 
 /** Makes every object of the repository's packs a loose one; the packs and their keeps go. */
 export async function loosenPacks(repository: string, gitDirectory: string): Promise<void> {

@@ -1,7 +1,8 @@
 /** A bare repository on a simulated disk, as `git init` and one native commit leave it. */
-import { encodeCommit, encodeLoose, objectId } from "../../src/git/object_codec.ts";
+import { encodeCommit, objectId } from "../../src/git/object_codec.ts";
 import type { ObjectId } from "../../src/core/ids.ts";
-import type { ObjectType } from "../../src/git/repository.ts";
+import type { ObjectType } from "../../src/core/log_record.ts";
+import { encodeLoose } from "../harness/loose_objects.ts";
 import type { FileSystem } from "../../src/system/file_system.ts";
 
 const encoder = new TextEncoder();
