@@ -205,8 +205,6 @@ class ConfigWatch {
     this.#layout = layout;
     this.#checkedAt = this.#look();
     this.current();
-    // The first reading may have found that there is a second file.
-    this.current();
   }
 
   get #paths(): string[] {
@@ -215,8 +213,12 @@ class ConfigWatch {
   }
 
   current(): GitConfig {
-    const signature = this.#look();
-    if (signature !== this.#readAt) this.#read(signature);
+    // What is read may say that there is a second file, or none any more.
+    for (let looks = 0; looks < 2; looks += 1) {
+      const signature = this.#look();
+      if (signature === this.#readAt) break;
+      this.#read(signature);
+    }
     return this.#config;
   }
 

@@ -65,9 +65,17 @@ export class PackedRefsFile {
     const packed = before !== undefined && sameBytes(before.bytes, bytes)
       ? before
       : PackedRefs.parse(bytes, this.path);
-    const settled = Math.floor(info.modifiedMs / 1000) < Math.floor(readAt / 1000);
+    const settled = Math.floor(info.modifiedMs / 1000) < Math.floor(readAt / 1000) ||
+      this.#isSettled(packed, info);
     this.#known = { packed, info, settled };
     return this.#known;
+  }
+
+  /** A copy that could be believed by its stat data, and was read again as it is. */
+  #isSettled(packed: PackedRefs, info: FileInfo): boolean {
+    const known = this.#known;
+    return known !== null && known.settled && known.packed === packed && known.info !== null &&
+      isSameFile(known.info, info);
   }
 
   /** The file that we have just renamed into place. */
@@ -79,8 +87,7 @@ export class PackedRefsFile {
   isInPlace({ info }: PackedState): boolean {
     const now = this.#fileSystem.lstatIfAny(this.path);
     if (now === null || info === null) return now === info;
-    return now.inode === info.inode && now.size === info.size &&
-      now.modifiedMs === info.modifiedMs && now.device === info.device;
+    return isSameFile(now, info);
   }
 
   // One open file, so that bytes and stat data belong together whatever is renamed meanwhile.
@@ -106,6 +113,11 @@ export class PackedRefsFile {
       handle.close();
     }
   }
+}
+
+function isSameFile(a: FileInfo, b: FileInfo): boolean {
+  return a.inode === b.inode && a.size === b.size && a.modifiedMs === b.modifiedMs &&
+    a.device === b.device;
 }
 
 // By words: 7 MB (100,000 refs) take about 2 ms this way.

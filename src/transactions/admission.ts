@@ -92,7 +92,8 @@ export class Admission {
       try {
         const outcome = repository.publisher.lockPackedRefs();
         if (outcome.kind === "locked") {
-          this.lanes.set(id, new Lane(repository, this.#parts.promisedNames(id)));
+          const refs = this.#members.flatMap((member) => partIn(member, id)).flatMap(refsOf);
+          this.lanes.set(id, new Lane(repository, refs, this.#parts.promisedNames(id)));
           continue;
         }
         const error = lockRefusal(outcome, repository.name);

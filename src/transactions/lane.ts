@@ -23,11 +23,19 @@ export class Lane {
   readonly #checkedOut: ReadonlySet<RefName>;
   staged: StagedPublication | null = null;
 
-  /** Requires the repository's packed-refs.lock. `promised`: names that others will create. */
-  constructor(repository: Repository, promised: readonly RefName[]) {
+  /**
+   * Requires the repository's packed-refs.lock and the locks of `refs`, all that the group
+   * writes or checks here. `promised`: names that others will create.
+   */
+  constructor(
+    repository: Repository,
+    refs: readonly RefName[],
+    promised: readonly RefName[],
+  ) {
     this.repository = repository;
     this.#made = new RefNameSet(promised);
     this.#locked = repository.publisher.readLocked();
+    this.#locked.lookAt(refs);
     this.#checkedOut = repository.refs.checkedOut();
   }
 
@@ -43,7 +51,6 @@ export class Lane {
 
   /** Refs of the part that are not where it expects them. */
   conflicts(part: RepositoryPart): RefConflict[] {
-    this.#locked.lookAt([...part.checks, ...part.edits].map(({ ref }) => ref));
     const conflicts: RefConflict[] = [];
     const compare = (ref: RefName, expected: ObjectId | null) => {
       const actual = this.value(ref);

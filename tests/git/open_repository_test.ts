@@ -82,6 +82,20 @@ Deno.test("Repository.identity() is the configuration's as it is now", async () 
   });
 });
 
+Deno.test("Repository.identity() reads a work tree's own configuration where git does", async () => {
+  await inOpened(async (repository, path) => {
+    await git(path, ["config", "user.name", "Ann"]);
+    await git(path, ["config", "user.email", "ann@example.org"]);
+    await Deno.writeTextFile(`${path}/.git/config.worktree`, "[user]\n\tname = Bob\n");
+    assertEquals(repository.identity()?.name, "Ann");
+    await git(path, ["config", "extensions.worktreeConfig", "true"]);
+    for (const name of ["Bob", "Cy"]) {
+      await git(path, ["config", "--worktree", "user.name", name]);
+      assertEquals(repository.identity()?.name, await git(path, ["config", "user.name"]));
+    }
+  });
+});
+
 Deno.test("Repository.recheck() notices a changed format, also after the configuration was read", async () => {
   await inOpened(async (repository, path) => {
     repository.recheck();

@@ -49,6 +49,21 @@ Deno.test("PackedRefsFile.current() reads an old file once, reread() always", as
   });
 });
 
+Deno.test("PackedRefsFile.current() goes on believing what we published after a reread()", async () => {
+  await withFile((file, path) => {
+    Deno.writeTextFileSync(path, `${A} refs/heads/a\n`);
+    const read = file.reread();
+    assert(file.current() !== file.current(), "a file of this second may have had a successor");
+    file.published(read);
+    const again = file.reread();
+    assert(file.current() === again, "unchanged since it was published");
+    Deno.writeTextFileSync(`${path}.x`, `${A} refs/heads/b\n`);
+    Deno.renameSync(`${path}.x`, path);
+    file.reread();
+    assert(file.current() !== file.current(), "somebody else's file of this second");
+  });
+});
+
 Deno.test("PackedRefsFile.current() notices that the file came, was replaced, went", async () => {
   await withFile((file, path) => {
     assertEquals(file.current().info, null);
