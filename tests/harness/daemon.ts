@@ -144,6 +144,13 @@ export class Daemon {
     this.#process.kill(signal);
   }
 
+  /** Whether the process has not ended yet; a moment after a fatal answer it may still be ending. */
+  async isAlive(): Promise<boolean> {
+    const ended = this.#process.status.then(() => false);
+    const answers = this.client.request("GET", "/v1/health/live").then(() => true, () => ended);
+    return await Promise.race([ended, answers]);
+  }
+
   /** Waits for an end that somebody else brings about; the exit code. */
   async ended(): Promise<number> {
     const { code } = await this.#process.status;
