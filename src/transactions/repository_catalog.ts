@@ -258,6 +258,9 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
         { reason: "copy" },
       );
     }
+    // Git syncs nothing of a fresh repository: without its HEAD no commit in it would survive a
+    // power loss.
+    await this.#parts.fileSystem.syncFileSystem(repository.commonDir);
     const { name, path } = request;
     try {
       // A registration that a crash cut short left temporary files, one a link to the owner file.

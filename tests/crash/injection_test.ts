@@ -115,10 +115,12 @@ class Stage {
     else if (end === "unknown") assert([`${whole}`, `${none}`].includes(`${after}`), `${after}`);
     else assertEquals(after, none);
     // Whatever happened, the next commit on the same refs goes through and cleans up.
-    await this.#scene.api.apply(
+    await scene.api.apply(
       this.#repositories.map(({ name }) => put(name, LAYER, "n", `after ${n}`)),
       { lock_timeout_ms: 20_000 },
     );
+    // One that a start began may still be writing a position; its turn is over after this one.
+    await scene.daemon.client.request("POST", "/v1/wal/checkpoint", {});
     for (const { commonDirectory } of this.#repositories) {
       await assertNothingLeftBehind(commonDirectory);
     }

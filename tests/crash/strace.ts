@@ -4,7 +4,8 @@
  * the work (fsync) more than one call can be met.
  */
 
-export type Fault = "ENOSPC" | "EIO" | "EDQUOT" | "KILL";
+/** `NOTHING`: this call and all later ones do nothing and say that they succeeded. */
+export type Fault = "ENOSPC" | "EIO" | "EDQUOT" | "KILL" | "NOTHING";
 
 export interface Injection {
   readonly call: "rename" | "linkat" | "unlink" | "mkdir" | "write" | "fsync" | "fdatasync";
@@ -29,7 +30,7 @@ export class Strace {
 
   /** Attaches to all threads of a process; resolves once they are watched. */
   static async attach(pid: number, { call, at, fault, path }: Injection): Promise<Strace> {
-    const effect = fault === "KILL" ? "signal=KILL" : `error=${fault}`;
+    const effect = effectOf(fault, at);
     const only = path === null ? [] : ["-P", path];
     // Each thread by name and not `-f`: a child that the process forks while strace lets go of it
     // is stopped for ever, and its parent with it.
@@ -38,7 +39,7 @@ export class Strace {
     const output = await Deno.makeTempFile({ prefix: "layerd-strace-" });
     const process = new Deno.Command("strace", {
       args: ["-o", output, ...threads, ...only, "-e", `trace=${call}`]
-        .concat(["-e", `inject=${call}:${effect}:when=${at}`]),
+        .concat(["-e", `inject=${call}:${effect}`]),
       stdin: "null",
       stdout: "null",
       stderr: "null",
@@ -71,6 +72,11 @@ export class Strace {
     await Deno.remove(this.#output);
     return text.match(/\(INJECTED\)|\+\+\+ killed by SIGKILL \+\+\+/g)?.length ?? 0;
   }
+}
+
+function effectOf(fault: Fault, at: number): string {
+  if (fault === "KILL") return `signal=KILL:when=${at}`;
+  return fault === "NOTHING" ? `retval=0:when=${at}+` : `error=${fault}:when=${at}`;
 }
 
 async function isWatched(threads: readonly string[]): Promise<boolean> {
