@@ -10,7 +10,7 @@
  *   unknown_extension  an `extensions.*` that this version does not know
  *   format_version     a repository format of the future
  *   bad_config         `config` cannot be parsed
- *   symbolic_link      `refs` or `packed-refs` belong to another repository
+ *   symbolic_link      `refs`, `packed-refs` or our own directory lead out of the repository
  *   case_insensitive, no_hard_links, no_link_counts, no_flock: the file system
  *
  * resolveLayout() and checkFormat() only read. checkLayout() makes `layerd/` where it is
@@ -97,8 +97,7 @@ function canonical(fs: FileSystem, path: string): string | null {
   try {
     return fs.realPath(path);
   } catch (error) {
-    const code = errorCode(error);
-    if (code === "ENOENT" || code === "ENOTDIR") return null;
+    if (["ENOENT", "ENOTDIR"].includes(errorCode(error) ?? "")) return null;
     throw accessError(error);
   }
 }
@@ -236,7 +235,8 @@ export function checkFormat(fs: FileSystem, layout: RepositoryLayout): void {
 }
 
 function checkLinks(fs: FileSystem, { commonDir }: RepositoryLayout): void {
-  const names = ["refs", "packed-refs", "refs/heads", "refs/tags", "refs/layers", "layerd"];
+  const ours = ["layerd", "layerd/owner", "layerd/position", "layerd/tmp", "layerd/pending"];
+  const names = [...ours, "refs", "packed-refs", "refs/heads", "refs/tags", "refs/layers"];
   for (const name of names) {
     if (fs.lstatIfAny(`${commonDir}/${name}`)?.kind === "symlink") {
       refuse("symbolic_link", `${commonDir}/${name} is a symbolic link, which is not supported`);

@@ -95,6 +95,19 @@ export class LooseRefs {
     }
   }
 
+  /**
+   * The directory above the ref, if any, that is a symbolic link: what is written below it may
+   * land outside the repository. The gate has looked at the first two parts.
+   */
+  linkAbove(ref: string): string | null {
+    const parts = ref.split("/");
+    for (let count = 3; count < parts.length; count++) {
+      const name = parts.slice(0, count).join("/");
+      if (this.#fileSystem.lstatIfAny(this.pathOf(name))?.kind === "symlink") return name;
+    }
+    return null;
+  }
+
   /** Removes directories above the ref that are empty now. */
   pruneParents(ref: string): void {
     const parts = ref.split("/");

@@ -214,6 +214,8 @@ export class RefLocks {
       this.#stuck.delete(ref);
       return null;
     }
+    const other = this.#parts.loose.linkAbove(ref);
+    if (other !== null) return { kind: "name_conflict", ref, other };
     const refusal = this.#linkRef(ref, path);
     if (refusal !== null) return refusal;
     this.#refs.set(ref, mine);

@@ -2,7 +2,7 @@
  * The daemon's Unix socket.
  *
  * U1. The socket's directory is ours and 0700: the directory's mode is the identity of
- *     whoever gets through to the socket.
+ *     whoever gets through to the socket. Nobody else may replace it from above.
  * U2. Taking a socket's name and giving it back happen under an exclusive flock(2) of the
  *     directory, so that probing, replacing and removing never interleave between daemons.
  * U3. A socket that answers is never replaced; a dead one is replaced by rename, without a
@@ -94,7 +94,8 @@ function requireShort(path: string): void {
   }
 }
 
-function prepareDirectory(directory: string, { fileSystem, uid }: SocketOptions): void {
+function prepareDirectory(directory: string, options: SocketOptions): void {
+  const { fileSystem, uid } = options;
   makeDirectories(directory, fileSystem);
   const info = fileSystem.lstat(directory);
   const refuse = (text: string) => new SocketRefused("unsafe_directory", text);
@@ -117,6 +118,23 @@ function prepareDirectory(directory: string, { fileSystem, uid }: SocketOptions)
       `Socket directory ${directory} has mode ${mode}, so others can enter it; ` +
         `run: chmod 700 ${directory}`,
     );
+  }
+  requireFixed(directory, options);
+}
+
+/** U1: who may write to a directory above can put another one in the place of ours. */
+function requireFixed(directory: string, { fileSystem, uid }: SocketOptions): void {
+  for (let at = fileSystem.realPath(dirname(directory));; at = dirname(at)) {
+    const { mode, uid: owner } = fileSystem.lstat(at);
+    const [isOpen, isSticky] = [(mode & 0o002) !== 0, (mode & 0o1000) !== 0];
+    if ((isOpen && !isSticky) || (owner !== uid && owner !== 0)) {
+      throw new SocketRefused(
+        "unsafe_directory",
+        `Socket directory ${directory} can be replaced by others, who may write to ${at}: ` +
+          `choose another with --socket, or run: chmod o-w ${at}`,
+      );
+    }
+    if (at === dirname(at)) return;
   }
 }
 

@@ -18,7 +18,7 @@ import { ConnectionLost, SocketClient } from "../harness/socket_client.ts";
 import { Image } from "./image.ts";
 import { Strace } from "./strace.ts";
 
-const ROUNDS = scaled({ reduced: 1, full: 40 });
+const ROUNDS = scaled({ reduced: 1, full: 20 });
 const CLIENTS = 4;
 const IMAGE_MIB = 160;
 const LOAD_MS_MAX = 400;
