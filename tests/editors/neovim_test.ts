@@ -287,6 +287,57 @@ scenario("LayerdEdit completes layers and files and opens one", async (scene) =>
   );
 });
 
+scenario("the key under the cursor tells where its value comes from", async (scene) => {
+  const repository = await withFile(
+    scene,
+    "s.jsonc",
+    '{\n  // two\n  "tab": 2,\n  "wrap": true\n}\n',
+  );
+  const { name } = repository;
+  await scene.api.apply([
+    create(name, "user/ann"),
+    put(name, "user/ann", "s.jsonc", '{\n  "tab": 4\n}\n'),
+  ]);
+  const stack = {
+    layers: [LAYER, "user/ann"],
+    merge: [{ glob: "*.jsonc", strategy: "deep" }],
+  };
+  const path = `/v1/repositories/${name}/stacks/editor`;
+  assertEquals((await scene.daemon.client.request("PUT", path, stack)).status, 200);
+  const tip = async (layer: string) =>
+    (await git(repository.path, ["rev-parse", `refs/layers/${layer}`])).slice(0, 8);
+  await inNeovim(
+    scene,
+    `
+    local provenance = require("layerd.provenance")
+    local function shown(line)
+      vim.api.nvim_win_set_cursor(0, { line, 0 })
+      provenance.hide(0)
+      said = {}
+      vim.cmd("LayerdExplain")
+      eventually("an answer", function() return provenance.shown(0) or said[1] end)
+      return provenance.shown(0) or table.remove(said)
+    end
+    ${edit(repository, "s.jsonc")}
+    expect("hidden", shown(3), "tab: hidden by user/ann line 2 @${await tip("user/ann")}")
+    expect("alone", shown(4), "wrap: set here alone")
+    matches("nothing", shown(5), "nothing .* begins on this line")
+    vim.cmd("edit layerd://${name}/user/ann:s.jsonc")
+    expect("hides", shown(2), "tab: set here, hides ${LAYER} line 3 @${await tip(LAYER)}")
+    set_lines({ "{", '  "tab": 8', "}" })
+    matches("modified", shown(2), "write the buffer first")
+    vim.cmd("write")
+    expect("staged", shown(2), "tab: set here, hides ${LAYER} line 3 @${await tip(LAYER)}")
+    vim.api.nvim_win_set_cursor(0, { 2, 0 })
+    provenance.hide(0)
+    vim.cmd("doautocmd CursorHold")
+    eventually("shown on CursorHold", function() return provenance.shown(0) end)
+    vim.cmd("doautocmd CursorMoved")
+    expect("hidden when the cursor moves", provenance.shown(0), nil)
+    `,
+  );
+});
+
 scenario("without a daemon every command says so and how to start one", async (scene) => {
   await inNeovim(
     scene,
