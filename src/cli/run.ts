@@ -11,6 +11,7 @@ import { addFileCommands } from "./file_commands.ts";
 import type { CliHost } from "./host.ts";
 import { outputFor } from "./client_command.ts";
 import { addLayerCommands, addRepositoryCommands } from "./repository_commands.ts";
+import { addSagaCommands } from "./saga_commands.ts";
 import { addTransactionCommands } from "./transaction_commands.ts";
 import { addViewCommands } from "./view_commands.ts";
 import { addWatchingCommands } from "./watching_commands.ts";
@@ -56,6 +57,7 @@ function buildProgram(host: CliHost, exitWith: (code: number) => void): Command 
   addChangeCommands(program, host);
   addViewCommands(program, host);
   addWatchingCommands(program, host);
+  addSagaCommands(program, host);
   addDoctorCommand(program, host);
   return program;
 }

@@ -24,12 +24,8 @@ import { Exchange } from "./exchange.ts";
 import { ViewCalls } from "./views.ts";
 import { query, repositoryPath, transactionPath } from "./paths.ts";
 
-export {
-  ConnectionLost,
-  DaemonUnreachable,
-  LayerdProblem,
-  type ProblemDocument,
-} from "./problem.ts";
+import { SagaClient } from "./saga_client.ts";
+export * from "./problem.ts";
 export type * from "./documents.ts";
 export type * from "./view_documents.ts";
 export type { ViewOf } from "./views.ts";
@@ -46,12 +42,15 @@ export interface Page {
 }
 
 export class LayerdClient {
+  /** Sagas and their definitions. */
+  readonly sagas: SagaClient;
   readonly #exchange: Exchange;
   /** Stacks and views. */
   readonly views: ViewCalls;
 
   constructor(options: { readonly socketPath: string }) {
     this.#exchange = new Exchange(options.socketPath);
+    this.sagas = new SagaClient(this.#exchange);
     this.views = new ViewCalls(this.#exchange);
   }
 
