@@ -10,7 +10,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 
 const CHECKS: readonly (readonly [name: string, ...args: string[]])[] = [
   ["format", "fmt", "--check", "--quiet"],
-  ["types", "check", "--quiet", "main.ts", "src", "tests", "scripts"],
+  ["types", "check", "--quiet", "main.ts", "src", "tests", "scripts", "examples"],
   ["lint", "lint", "--quiet"],
   ["imports", "run", "--quiet", "--allow-read", "--allow-run", "scripts/check_imports.ts"],
 ];
