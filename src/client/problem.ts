@@ -1,6 +1,17 @@
 /** What a call can end in, besides its answer. */
 import type { ErrorCode, ErrorDetails } from "../core/errors.ts";
 
+/** Every code that a problem can have, as a union. */
+export type ProblemCode = ErrorCode;
+
+/** Whether an error is a problem of one of these codes; narrows `code` to them. */
+export function isProblem<const C extends ProblemCode>(
+  error: unknown,
+  ...codes: readonly C[]
+): error is LayerdProblem & { readonly code: C } {
+  return error instanceof LayerdProblem && codes.some((code) => code === error.code);
+}
+
 /** A problem document (RFC 9457) as the daemon answers it. */
 export interface ProblemDocument extends ErrorDetails {
   readonly type: string;
