@@ -165,10 +165,11 @@ export class GroupCommitPipeline implements CommitPipeline {
     await Promise.resolve();
     while (this.#fatal === null) {
       const turn = this.#turns.shift();
-      if (turn) await turn();
-      else if (this.#queue.length > 0) await this.#nextGroup();
+      if (turn) {
+        await turn();
+        this.leftovers.watch();
+      } else if (this.#queue.length > 0) await this.#nextGroup();
       else return;
-      this.leftovers.watch();
     }
   }
 
@@ -198,7 +199,9 @@ export class GroupCommitPipeline implements CommitPipeline {
     }
     this.#leaveGap(group, start);
     const parts = group.flatMap((member) => member.request.parts);
-    tidyPacks(this.#parts.catalog, new Set(parts.map((part) => part.repositoryId)));
+    const repositories = new Set(parts.map((part) => part.repositoryId));
+    tidyPacks(this.#parts.catalog, repositories);
+    this.leftovers.watchIn(repositories);
     this.afterGroup();
   }
 

@@ -6,6 +6,7 @@
  */
 import { getLogger } from "@logtape/logtape";
 import { messageOf } from "../core/errors.ts";
+import type { RepositoryId } from "../core/ids.ts";
 import type { Repository } from "../git/repository.ts";
 import type { Clock } from "../system/clock.ts";
 import type { RepositoryCatalog } from "./catalog.ts";
@@ -30,7 +31,7 @@ export async function tidy(repository: Repository): Promise<void> {
 
 export interface LeftoversParts {
   readonly clock: Clock;
-  readonly catalog: Pick<RepositoryCatalog, "all">;
+  readonly catalog: Pick<RepositoryCatalog, "all" | "byId">;
 }
 
 /** Tries again while anything is left. */
@@ -46,9 +47,15 @@ export class Leftovers {
     this.#turn = turn;
   }
 
-  /** Looks whether anything is left, and comes back if so. */
+  /** Looks whether anything is left anywhere, and comes back if so. */
   watch(): void {
-    if (this.#timer !== null || this.#stopped || !this.#any()) return;
+    this.watchIn(this.#parts.catalog.all().map(({ id }) => id));
+  }
+
+  /** The same for the repositories of a group: no look at a thousand others. */
+  watchIn(ids: Iterable<RepositoryId>): void {
+    const found = [...ids].flatMap((id) => this.#parts.catalog.byId(id) ?? []);
+    if (this.#timer !== null || this.#stopped || !anyIn(found)) return;
     this.#timer = this.#parts.clock.after(this.#retryMs, () => {
       this.#timer = null;
       this.#retryMs = Math.min(RETRY_MS_MAX, this.#retryMs * 2);
@@ -60,15 +67,16 @@ export class Leftovers {
   /** One try everywhere; a turn of the pipeline. */
   async tidyAll(): Promise<void> {
     for (const repository of this.#parts.catalog.all()) await tidy(repository);
-    if (!this.#any()) this.#retryMs = RETRY_MS_MIN;
+    if (!anyIn(this.#parts.catalog.all())) this.#retryMs = RETRY_MS_MIN;
   }
 
   stop(): void {
     this.#stopped = true;
     this.#timer?.cancel();
   }
+}
 
-  #any(): boolean {
-    return this.#parts.catalog.all().some(({ publisher }) => publisher.leftovers().length > 0);
-  }
+function anyIn(repositories: Iterable<Repository>): boolean {
+  for (const { publisher } of repositories) if (publisher.leftovers().length > 0) return true;
+  return false;
 }
