@@ -55,10 +55,56 @@ export class Home {
     return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
   }
 
+  /** Starts a command that goes on until it is told to end. */
+  spawn(args: readonly string[]): Going {
+    return new Going(
+      new Deno.Command(LAUNCHER, {
+        args: [...args],
+        cwd: this.repository,
+        env: this.environment,
+        stdin: "null",
+        stdout: "null",
+        stderr: "piped",
+      }).spawn(),
+    );
+  }
+
   /** Stops the daemon, if one runs, and takes everything away. */
   async remove(): Promise<void> {
     await this.layerd(["stop"]);
     await Deno.remove(this.directory, { recursive: true });
+  }
+}
+
+/** A command that runs until end(). */
+export class Going {
+  readonly #child: Deno.ChildProcess;
+  readonly #reader: ReadableStreamDefaultReader<string>;
+  #said = "";
+
+  constructor(child: Deno.ChildProcess) {
+    this.#child = child;
+    this.#reader = child.stderr.pipeThrough(new TextDecoderStream()).getReader();
+  }
+
+  /** Resolves once it says this on standard error, after what was awaited before. */
+  async saying(text: string): Promise<void> {
+    for (;;) {
+      const at = this.#said.indexOf(text);
+      if (at >= 0) {
+        this.#said = this.#said.slice(at + text.length);
+        return;
+      }
+      const { value, done } = await this.#reader.read();
+      if (done) throw new Error(`It ended without saying "${text}": ${this.#said}`);
+      this.#said += value;
+    }
+  }
+
+  async end(): Promise<void> {
+    this.#child.kill("SIGTERM");
+    await this.#child.status;
+    await this.#reader.cancel();
   }
 }
 

@@ -12,8 +12,14 @@ import { BODY_CASES } from "./body_cases.ts";
 import { type HostileCase, LAYER, REPOSITORY } from "./hostile_case.ts";
 import { NAME_CASES } from "./name_cases.ts";
 import { ROUTE_CASES } from "./route_cases.ts";
+import { VIEW_CASES } from "./view_cases.ts";
 
-const CASES: readonly HostileCase[] = [...BODY_CASES, ...NAME_CASES, ...ROUTE_CASES];
+const CASES: readonly HostileCase[] = [
+  ...BODY_CASES,
+  ...NAME_CASES,
+  ...ROUTE_CASES,
+  ...VIEW_CASES,
+];
 const CASES_MIN = 150;
 /** What a heap breathes by: the second pass over the table may not add more. */
 const MEMORY_GROWTH_MIB_MAX = 32;
