@@ -140,8 +140,14 @@ function addShowing(program: Command, host: CliHost): void {
     .description("show a transaction, also one that has ended")
     .action((given: string | undefined, options: ClientOptions) =>
       withSession(host, options, async ({ client, output }) => {
-        const transaction = await client.transaction(transactionOf(host, given));
-        output.answer({ transaction }, describe(transaction));
+        const id = transactionOf(host, given);
+        const transaction = await client.transaction(id);
+        const ended = transaction.state === "rolled_back" || transaction.state === "failed";
+        const changes = ended ? [] : await client.diff(id);
+        output.answer({ transaction, changes }, [
+          ...describe(transaction),
+          ...changes.map((c) => `${c.status.padEnd(11)} ${c.repository} ${c.layer} ${c.path}`),
+        ]);
       })
     );
 

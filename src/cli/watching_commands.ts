@@ -10,6 +10,7 @@ import {
   withSession,
 } from "./client_command.ts";
 import { AnsweredNo } from "./exit_codes.ts";
+import { graphLines } from "./graph.ts";
 import type { CliHost } from "./host.ts";
 
 export function addWatchingCommands(program: Command, host: CliHost): void {
@@ -23,9 +24,13 @@ function addLog(program: Command, host: CliHost): void {
   withRepository(clientCommand(program, "log [layer]"))
     .description("name the commits of a layer, or without one the daemon's transactions")
     .option("-n, --limit <count>", "at most so many", "20")
+    .option("--graph", "draw what was merged into the layer")
     .action((
       layer: string | undefined,
-      options: ClientOptions & RepositoryOption & { readonly limit: string },
+      options: ClientOptions & RepositoryOption & {
+        readonly limit: string;
+        readonly graph?: true;
+      },
     ) =>
       withSession(host, options, async (session) => {
         const { client, output } = session;
@@ -47,9 +52,13 @@ function addLog(program: Command, host: CliHost): void {
         const commits = await client.log(await repositoryOf(session, options), layer, { limit });
         output.answer(
           { commits },
-          commits.map((c) =>
-            `${c.oid}\t${c.committed_at}\t${c.transaction_id ?? "-"}\t${firstLine(c.message)}`
-          ),
+          options.graph === true
+            ? graphLines(commits, (c) =>
+              `${c.oid.slice(0, 7)} ${firstLine(c.message)} ` +
+              `(${c.author.name}, ${c.committed_at.slice(0, 10)})`)
+            : commits.map((c) =>
+              `${c.oid}\t${c.committed_at}\t${c.transaction_id ?? "-"}\t${firstLine(c.message)}`
+            ),
         );
       })
     );

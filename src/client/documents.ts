@@ -41,6 +41,7 @@ export interface FileDocument extends FileEntry {
 
 export interface CommitDocument {
   readonly oid: string;
+  readonly parents: readonly string[];
   readonly message: string;
   readonly author: { readonly name: string; readonly email: string };
   readonly committed_at: string;

@@ -108,6 +108,7 @@ export type FileAnswer = z.output<typeof fileAnswer>;
 export const logAnswer = z.object({
   commits: z.array(z.object({
     oid,
+    parents: z.array(oid),
     message: z.string(),
     author: identity,
     committed_at: time,

@@ -130,6 +130,7 @@ class CatalogLayerReader implements LayerReader {
     for await (const { oid, fields } of readHistory(repository.objects, tip, limit, edge)) {
       commits.push({
         oid,
+        parents: fields.parents,
         message: fields.message,
         author: { name: fields.author.name, email: fields.author.email },
         committed_at: fromSeconds(fields.committer.atSeconds),

@@ -187,6 +187,7 @@ export interface LayerReader {
   log(repository: RepositoryName, layer: LayerName, limit: number): Promise<
     readonly {
       readonly oid: string;
+      readonly parents: readonly string[];
       readonly message: string;
       readonly author: Identity;
       readonly committed_at: string;

@@ -19,6 +19,7 @@ import type { NewObject, Repository } from "../git/repository.ts";
 import { peel } from "../git/tag_peeling.ts";
 import type { LayerChange, StagedFile } from "./layer_change.ts";
 import { type MergePlan, type PathConflict, planMerge, sidesKey } from "./merge_plan.ts";
+import { placeFile } from "./place_file.ts";
 import { missingOrigin, requireCommit, type StagingContext } from "./staging_checks.ts";
 
 type MergeLayer = Extract<Operation, { readonly op: "merge_layer" }>;
@@ -99,7 +100,7 @@ async function stageAgreed(
   const root = await change.root();
   const before = await trees.rewrite(root, change.files);
   const staged = [...before.objects, ...blobsIn(change.files), EMPTY_TREE];
-  await stage(context, change, plan);
+  await stage(context, repository, change, plan);
   const after = await trees.rewrite(root, change.files);
   for (const base of bases) {
     const answered = await isomorphicMerge(
@@ -121,6 +122,7 @@ const EMPTY_TREE: NewObject = { oid: EMPTY_TREE_ID, type: "tree", body: new Uint
 /** Removes first, so that a file can stand where a directory was. */
 async function stage(
   context: StagingContext,
+  repository: Repository,
   change: LayerChange,
   { files }: MergePlan,
 ): Promise<void> {
@@ -131,7 +133,7 @@ async function stage(
   for (const [path, file] of files) {
     if (file === null) continue;
     try {
-      context.changes.note(await change.place(path, file));
+      context.changes.note(await placeFile(context, repository, change, path, file));
     } catch (error) {
       if (!(error instanceof LayerdError) || error.code !== "name_conflict") throw error;
       conflicts.push({ path, key: null, reason: "name", ours: null, theirs: file.oid });

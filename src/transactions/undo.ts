@@ -26,6 +26,7 @@ import {
 import type { RefResult } from "../core/transaction_document.ts";
 import type { Repository, TreeEntry } from "../git/repository.ts";
 import { isTree, type LayerChange } from "./layer_change.ts";
+import { placeFile } from "./place_file.ts";
 import {
   fileMode,
   refuseNameConflict,
@@ -186,7 +187,7 @@ async function putBack(
     context.changes.in(moved.repository).found.add(oid);
     const file = { mode: fileMode(before.mode), oid, content: { kind: "stored" as const } };
     try {
-      context.changes.note(await change.place(path, file));
+      context.changes.note(await placeFile(context, moved.repository, change, path, file));
     } catch (error) {
       // Somebody has made a directory of it, or a file of a directory above it.
       if (!(error instanceof LayerdError) || error.code !== "name_conflict") throw error;
