@@ -127,7 +127,8 @@ export function framesToKeep(saved: SavedLog): readonly SavedFrame[] | string {
     const run: SavedFrame[] = [];
     for (let lsn = redoLsn; !saved.contradictory.has(lsn); lsn += 1) {
       const frame = byLsn.get(lsn);
-      if (frame === undefined) break;
+      // One that cannot be decoded was written by another version: not ours to carry over.
+      if (frame === undefined || frame.record === null) break;
       run.push(frame);
     }
     const last = run.at(-1)?.lsn ?? 0;

@@ -197,7 +197,10 @@ class Scanner {
     }
     if (frame.type === FRAME_TYPE_CHECKPOINT) {
       const redoLsn = redoLsnOf(frame.payload);
-      if (typeof redoLsn === "string") return this.#end({ kind: "damaged", at, reason: redoLsn });
+      // Its checksum is right, so that it is not damaged: another version wrote it.
+      if (typeof redoLsn === "string") {
+        return this.#end({ kind: "unsupported", at, reason: redoLsn });
+      }
       this.#checkpoint = { lsn: toLsn(frame.lsn), redoLsn };
     }
     if (this.#firstLsn === 0) this.#firstLsn = frame.lsn;
