@@ -158,7 +158,8 @@ Deno.test("openLog() removes what interrupted work left: unfinished and released
   const again = await fixture.open();
   assertEquals(contents(again.recovered()), ["checkpoint"]);
   assert(!fixture.files().includes("0000000001.wal"));
-  assert(!fixture.files().some((name) => name.endsWith(".tmp")));
+  // Another one may be in the making: that of the segment that comes next.
+  assert(!fixture.files().includes("0000000009.wal.tmp"));
   await again.close();
 });
 
