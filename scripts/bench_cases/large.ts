@@ -1,7 +1,7 @@
 /** One transaction of 10,000 files, and one of a 100 MB file sent as a blob. */
 import { BenchDaemon } from "../bench_kit/daemon.ts";
 import { type Context, newRepository, run } from "../bench_kit/context.ts";
-import { median } from "../bench_kit/figures.ts";
+import { median, timed } from "../bench_kit/figures.ts";
 import type { Section } from "../bench_kit/report.ts";
 
 const repository = "bench";
@@ -98,10 +98,4 @@ function noise(length: number): Uint8Array {
     crypto.getRandomValues(bytes.subarray(at, Math.min(at + 65_536, length)));
   }
   return bytes;
-}
-
-async function timed(work: () => Promise<unknown>): Promise<number> {
-  const before = performance.now();
-  await work();
-  return performance.now() - before;
 }

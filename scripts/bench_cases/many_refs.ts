@@ -7,7 +7,7 @@ import {
   newRepository,
   run,
 } from "../bench_kit/context.ts";
-import { median } from "../bench_kit/figures.ts";
+import { median, timed } from "../bench_kit/figures.ts";
 import type { Goal, Section } from "../bench_kit/report.ts";
 
 const DURABLE = ["-c", "core.fsync=committed,reference"];
@@ -64,10 +64,4 @@ async function oneSize(context: Context, size: number) {
   }
   // The first turn creates what the others move.
   return { git: median(git.slice(1)), layerd: median(layerd.slice(1)) };
-}
-
-async function timed(work: () => Promise<unknown>): Promise<number> {
-  const before = performance.now();
-  await work();
-  return performance.now() - before;
 }
