@@ -13,6 +13,8 @@ import type { LogRecord, RepositoryPart } from "./log_record.ts";
 import { recordOf } from "./record_shape.ts";
 
 const VERSION = 2;
+/** Its records are read as long as they hold no objects, as after a clean stop. */
+const VERSION_OF_LOOSE_FILES = 1;
 const HEAD_START = 5;
 
 /** The bytes of a record. */
@@ -46,7 +48,7 @@ function encodePart(part: RepositoryPart, binary: Uint8Array[]) {
 
 /** Throws an Error that says what is wrong; never a TypeError, whatever the bytes. */
 export function decodeRecord(payload: Uint8Array): LogRecord {
-  if (payload[0] !== VERSION) {
+  if (payload[0] !== VERSION && payload[0] !== VERSION_OF_LOOSE_FILES) {
     throw new Error(`Log record has format version ${payload[0]}, this layerd knows ${VERSION}`);
   }
   if (payload.length < HEAD_START) throw new Error("Log record has no head");

@@ -148,7 +148,8 @@ function checkAt(value: unknown, path: string): RefCheck {
 
 function objectsAt(value: unknown, path: string, take: TakeBytes): WrittenObjects {
   const fields = fieldsAt(value, path);
-  const kind = oneOfAt(fields["kind"], at(path, "kind"), ["recorded", "pack"]);
+  const kind = oneOfAt(fields["kind"], at(path, "kind"), ["recorded", "pack", "loose"]);
+  if (kind === "loose") return withoutFilesAt(fields["files"], at(path, "files"));
   if (kind === "pack") return { kind, name: textAt(fields["name"], at(path, "name")) };
   const objects = listAt(fields["objects"], at(path, "objects"), (object, objectPath) => {
     const { oid, type, size, bytes } = fieldsAt(object, objectPath);
@@ -161,6 +162,15 @@ function objectsAt(value: unknown, path: string, take: TakeBytes): WrittenObject
     };
   });
   return { kind, objects };
+}
+
+/** Of format version 1. */
+function withoutFilesAt(value: unknown, path: string): WrittenObjects {
+  if (listAt(value, path, (file) => file).length === 0) return { kind: "recorded", objects: [] };
+  throw new Error(
+    `Log record holds objects at ${path} in the form of an older layerd: start that one once ` +
+      `more and stop it cleanly`,
+  );
 }
 
 function idempotencyAt(value: unknown, path: string): IdempotencyEntry {

@@ -76,6 +76,25 @@ Deno.test("decodeRecord() names a format version that it does not know", () => {
   assertThrows(() => decodeRecord(bytes), Error, "format version 9");
 });
 
+Deno.test("decodeRecord() reads version 1 as long as no objects stand in it", () => {
+  const old = (head: unknown) => {
+    const payload = withHead(head);
+    payload[0] = 1;
+    return payload;
+  };
+  fc.assert(fc.property(commits, (record) => {
+    const parts = (files: readonly unknown[]) =>
+      record.parts.map((part) => ({ ...part, objects: { kind: "loose", files } }));
+    const decoded = decodeRecord(old({ ...record, parts: parts([]) }));
+    assert(decoded.kind === "commit");
+    for (const { objects } of decoded.parts) {
+      assertEquals(objects, { kind: "recorded", objects: [] });
+    }
+    if (record.parts.length === 0) return;
+    assertThrows(() => decodeRecord(old({ ...record, parts: parts([{}]) })), Error, "older layerd");
+  }));
+});
+
 Deno.test("decodeRecord() names the field that is not as it must be", () => {
   const cases: [head: unknown, text: string][] = [
     [null, "head is not an object"],
