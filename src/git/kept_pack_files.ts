@@ -8,6 +8,7 @@
  *     nobody knows; a `.keep` of git's or of a user's is never taken for ours.
  */
 import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
 import { invariant } from "../core/errors.ts";
 import type { Clock } from "../system/clock.ts";
 import { errorCode, type FileSystem } from "../system/file_system.ts";
@@ -30,6 +31,7 @@ export class KeptPackFiles {
   readonly #unique: string;
   readonly #clock: Clock;
   #written = 0;
+  #named = 0;
 
   constructor(fs: FileSystem, clock: Clock, layout: RepositoryLayout, unique: string) {
     this.#fs = fs;
@@ -60,6 +62,13 @@ export class KeptPackFiles {
   isNativeGcRunning(): boolean {
     const info = this.#fs.lstatIfAny(`${this.#layout.commonDir}/gc.pid`);
     return info !== null && this.#clock.now() - info.modifiedMs < GC_MS_MAX;
+  }
+
+  /** A name that no pack has had: git itself never compares it with the content. */
+  newName(contentName: string): string {
+    this.#named += 1;
+    const text = `${contentName} ${this.#unique} ${this.#named}`;
+    return `pack-${createHash("sha1").update(text).digest("hex")}`;
   }
 
   isThere(name: string): boolean {
@@ -117,11 +126,12 @@ export class KeptPackFiles {
   /** A pack that a dead process left, or null where it is not whole. */
   load(name: string): EncodedPack | null {
     if (!this.isThere(name)) return null;
-    const objects = decodePack(this.readPack(name), this.#fs.readFile(this.path(name, "idx")));
+    const pack = this.readPack(name);
+    const objects = decodePack(pack, this.#fs.readFile(this.path(name, "idx")));
     if (objects === null) return null;
     const encoded = encodePack(objects);
-    invariant(encoded.name === name, `${name} is whole and not what its name says`);
-    return encoded;
+    invariant(Buffer.compare(encoded.pack, pack) === 0, `${name} is whole and not as we write it`);
+    return { ...encoded, name };
   }
 
   get #keepSource(): string {

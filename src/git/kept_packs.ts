@@ -5,7 +5,8 @@
  *
  * K1. `git prune` never deletes packs. `git repack -ad` lists the packs first and the refs
  *     after: a pack with a `.keep` at that moment is never deleted; one listed without it was
- *     folded, and then the refs that reach it had moved already.
+ *     folded, and then the refs that reach it had moved already. No name comes twice: a pack
+ *     that is written anew must not be one that a running repack has listed.
  * K2. A fold writes the new pack under a `.keep` of its own before the old ones go, and gives
  *     its `.keep` up only after they are gone: a repack that left an object out because a kept
  *     pack held it never deletes the other pack that holds it.
@@ -36,8 +37,12 @@ interface KeptPack {
   readonly generation: number;
   readonly positions: ReadonlyMap<ObjectId, PackPosition>;
   readonly holders: Set<string>;
-  /** A checkpoint has let go of the records: only a durable fold may replace it. */
-  durable: boolean;
+  /**
+   * `recorded`: the log has its bytes. `adopted`: a dead process wrote it, perhaps no further
+   * than the page cache, and the log may have let go of it. Of these and of durable ones
+   * nothing may go before a durable fold has it.
+   */
+  state: "recorded" | "adopted" | "durable";
 }
 
 /** Objects that a transaction wants to stand in the repository. */
@@ -102,14 +107,14 @@ export class KeptPacks {
   foldSmall(): void {
     if (this.#packs.size < PACKS_PER_FOLD || this.#files.isNativeGcRunning()) return;
     const young = [...this.#packs.values()].filter((pack) =>
-      pack.holders.size === 0 && !pack.durable
+      pack.holders.size === 0 && pack.state === "recorded"
     );
     for (const [generation, packs] of Map.groupBy(young, (pack) => pack.generation)) {
       const bytes = packs.reduce((sum, pack) => sum + pack.bytes, 0);
       if (packs.length < PACKS_PER_FOLD || bytes > PACK_BYTES_MAX) continue;
       const encoded = this.#write(this.#read(packs));
-      this.#add(encoded, { generation: generation + 1, durable: false, holders: new Set() });
-      for (const pack of packs) if (pack.name !== encoded.name) this.#drop(pack);
+      this.#add(encoded, { generation: generation + 1, state: "recorded", holders: new Set() });
+      for (const pack of packs) this.#drop(pack);
     }
   }
 
@@ -135,8 +140,8 @@ export class KeptPacks {
 
   /**
    * Makes everything durable: what nobody holds in packs that are git's from now on, the rest
-   * as it stands (all of it beside a native gc). Answers the objects that are durable now; what is missing among them was
-   * removed by somebody. Rejects when it could not.
+   * as it stands (all of it beside a native gc). Answers the objects that are durable now; what
+   * is missing among them was removed by somebody. Rejects when it could not.
    */
   async makeDurable(): Promise<ReadonlySet<ObjectId>> {
     for (const pack of [...this.#packs.values()]) {
@@ -162,20 +167,20 @@ export class KeptPacks {
       if (this.#packs.has(name)) continue;
       const left = this.#files.load(name);
       if (left === null) this.#files.remove(name);
-      else this.#add(left, { generation: PACKS_PER_FOLD, durable: true, holders: new Set() });
+      else this.#add(left, { generation: PACKS_PER_FOLD, state: "adopted", holders: new Set() });
     }
   }
 
   #placeNew(objects: readonly PackedObject[], holders: ReadonlySet<string>): void {
     for (const some of chunksOf(objects.map((object) => ({ object, bytes: object.size })))) {
       const encoded = this.#write(some.map(({ object }) => object));
-      this.#add(encoded, { generation: 0, durable: false, holders: new Set(holders) });
+      this.#add(encoded, { generation: 0, state: "recorded", holders: new Set(holders) });
     }
   }
 
   #add(
     { name, positions, pack }: EncodedPack,
-    rest: Pick<KeptPack, "generation" | "durable" | "holders">,
+    rest: Pick<KeptPack, "generation" | "state" | "holders">,
   ): void {
     const kept = { name, positions, bytes: pack.length, ...rest };
     this.#packs.set(name, kept);
@@ -183,11 +188,14 @@ export class KeptPacks {
   }
 
   #write(objects: readonly PackedObject[]): EncodedPack {
-    const encoded = encodePack(objects);
+    const content = encodePack(objects);
+    let name = this.#files.newName(content.name);
+    while (this.#packs.has(name)) name = this.#files.newName(content.name);
+    const encoded = { ...content, name };
     try {
       this.#files.write(encoded);
     } catch (error) {
-      if (!this.#packs.has(encoded.name)) this.#files.remove(encoded.name);
+      this.#files.remove(encoded.name);
       throw error;
     }
     return encoded;
@@ -207,9 +215,9 @@ export class KeptPacks {
 
   /** It is held: it stays kept, and what it holds of finished transactions is safe. */
   async #makeOneDurable(pack: KeptPack): Promise<void> {
-    if (pack.durable) return;
+    if (pack.state === "durable") return;
     // Said first, so that foldSmall() leaves it alone while the disk is waited for.
-    pack.durable = true;
+    pack.state = "durable";
     try {
       await this.#files.sync(pack.name);
     } catch (error) {
@@ -225,20 +233,17 @@ export class KeptPacks {
     try {
       await this.#files.sync(encoded.name);
     } catch (error) {
-      if (!this.#packs.has(encoded.name)) this.#files.remove(encoded.name);
+      this.#files.remove(encoded.name);
       throw error;
     }
     const idle = packs.filter((pack) => pack.holders.size === 0);
-    for (const pack of idle) {
-      if (pack.name === encoded.name) this.#forget(pack);
-      else this.#drop(pack);
-    }
+    for (const pack of idle) this.#drop(pack);
     if (idle.length === packs.length) {
       this.#files.giveUp(encoded.name);
-    } else if (!this.#packs.has(encoded.name)) {
+    } else {
       // Somebody placed the same objects while the disk was waited for: a pack of theirs that
       // is not durable stays, and so must this one.
-      this.#add(encoded, { generation: PACKS_PER_FOLD, durable: true, holders: new Set() });
+      this.#add(encoded, { generation: PACKS_PER_FOLD, state: "durable", holders: new Set() });
     }
   }
 

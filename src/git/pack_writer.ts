@@ -32,7 +32,10 @@ export interface PackPlace {
   readonly shared: SharedRepository;
 }
 
-/** Writes the objects as one pack; answers its name (`pack-<checksum>`). Durable when resolved. */
+/**
+ * Writes the objects as one pack; answers its name, which no pack has had (kept_packs.ts, K1).
+ * `unique` makes it so. Durable when resolved.
+ */
 export async function writePack(
   place: PackPlace,
   objects: readonly NewObject[],
@@ -46,12 +49,14 @@ export async function writePack(
   try {
     const { entries, checksum } = await writePackFile(fs, temporaryPack, objects);
     await writeIndexFile(fs, temporaryIndex, entries, checksum);
-    const name = `pack-${checksum.toHex()}`;
+    const name = `pack-${createHash("sha1").update(checksum).update(unique).digest("hex")}`;
     const files = [[temporaryPack, "pack"], [temporaryIndex, "idx"]] as const;
     for (const [temporary] of files) {
       fs.chmod(temporary, sharedMode(place.shared, "file", fs.lstat(temporary).mode & 0o444));
     }
     writeKeep(place, `${packDir}/${name}.keep`);
+    // An empty one would be nobody's, and stay for ever.
+    await fs.syncFile(`${packDir}/${name}.keep`);
     for (const directory of [pendingDir, packDir]) {
       for (const [temporary, kind] of files) {
         linkUnlessThere(fs, temporary, `${directory}/${name}.${kind}`);

@@ -19,8 +19,10 @@ interface Scene {
   readonly packs: KeptPacks;
 }
 
+/** As a process of its own, with temporary names and names of packs unlike all others'. */
 function packsIn(layout: RepositoryLayout, fs: FileSystem = fileSystem): KeptPacks {
-  return new KeptPacks(new KeptPackFiles(fs, clock, layout, "0123456789ab"));
+  const unique = crypto.getRandomValues(new Uint8Array(6)).toHex();
+  return new KeptPacks(new KeptPackFiles(fs, clock, layout, unique));
 }
 
 async function withPacks(
@@ -193,6 +195,40 @@ Deno.test("KeptPacks.adopt() takes over whole packs of a dead process and remove
     assertEquals(files(scene, ".keep"), [`pack-${"1".repeat(40)}.keep`], "a user's own stays");
     assertEquals(await isThere(scene, "whole"), true);
     await Deno.remove(`${scene.layout.objectsDir}/pack/pack-${"1".repeat(40)}.keep`);
+    await assertFsckClean(scene.path);
+  });
+});
+
+Deno.test("KeptPacks.adopt() makes a pack durable before a checkpoint lets it stand", async () => {
+  const synced: string[] = [];
+  class NotingFileSystem extends DenoFileSystem {
+    override async syncFile(path: string): Promise<void> {
+      synced.push(path);
+      await super.syncFile(path);
+    }
+  }
+  await withPacks(async (scene) => {
+    place(scene.packs, "A", "of a killed process");
+    const { path } = scene.packs.find(oid("of a killed process")) ?? {};
+    const next = packsIn(scene.layout, new NotingFileSystem());
+    next.adopt();
+    place(next, "promise", "of a killed process");
+    await next.makeDurable();
+    assertEquals(synced.includes(path ?? ""), true);
+  });
+});
+
+Deno.test("KeptPacks.place() never gives a pack a name that one had before", async () => {
+  await withPacks(async (scene) => {
+    const names = new Set<string>();
+    for (let round = 0; round < 3; round += 1) {
+      place(scene.packs, "A", "the same object");
+      for (const name of scene.packs.names()) names.add(name);
+      scene.packs.release("A");
+      await scene.packs.makeDurable();
+      for (const name of files(scene, ".pack")) names.add(name.replace(".pack", ""));
+    }
+    assertEquals(names.size, 6);
     await assertFsckClean(scene.path);
   });
 });
