@@ -4,11 +4,9 @@
  * L1. Changes of the two sides that touch or overlap conflict unless they are the same.
  *     Between them must stand an unchanged line that all three texts have once: whatever
  *     comparison is made finds that line, so none can put the two changes in one place.
- * L2. A change that could as well stand some lines up or down (repeated lines) counts as
- *     touching all of these, so that where a comparison happens to put it decides nothing.
- * L3. Where lines repeat there are several shortest comparisons, and git may take another one
+ * L2. Where lines repeat there are several shortest comparisons, and git may take another one
  *     than we do: the first and the last of them must come to the same text.
- * L4. Bounded: texts whose comparison would cost too much are not merged.
+ * L3. Bounded: texts whose comparison would cost too much are not merged.
  */
 import { diffIndices } from "node-diff3";
 import { TEXT_MERGE_PAIRS_MAX } from "../core/limits.ts";
@@ -24,9 +22,6 @@ interface Hunk {
   readonly start: number;
   readonly end: number;
   readonly lines: readonly string[];
-  /** How far it can slide. */
-  readonly first: number;
-  readonly last: number;
 }
 
 interface Sided extends Hunk {
@@ -54,8 +49,8 @@ function mergedLines(
   ours: readonly string[],
   theirs: readonly string[],
 ): string[] | null {
-  const merged = disjoint(hunks(base, ours), hunks(base, theirs));
-  if (merged === null || !anchored(merged, [base, ours, theirs])) return null;
+  const merged = inOrder(hunks(base, ours), hunks(base, theirs));
+  if (!anchored(merged, [base, ours, theirs])) return null;
   const result: string[] = [];
   let at = 0;
   for (const { start, end, lines } of merged) {
@@ -67,23 +62,18 @@ function mergedLines(
   return result;
 }
 
-/** Both sides' changes in order, those that are the same once; null where two touch. */
-function disjoint(ours: readonly Hunk[], theirs: readonly Hunk[]): Sided[] | null {
+/** Both sides' changes in order, those that are the same once. */
+function inOrder(ours: readonly Hunk[], theirs: readonly Hunk[]): Sided[] {
   const result: Sided[] = [];
   let [mine, yours] = [0, 0];
   for (;;) {
     const [one, other] = [ours[mine], theirs[yours]];
     if (one === undefined && other === undefined) return result;
-    if (one !== undefined && other !== undefined) {
-      if (sameHunk(one, other)) {
-        result.push({ ...one, side: "both" });
-        mine += 1;
-        yours += 1;
-        continue;
-      }
-      if (one.first <= other.last && other.first <= one.last) return null;
-    }
-    if (one !== undefined && (other === undefined || one.start < other.start)) {
+    if (one !== undefined && other !== undefined && sameHunk(one, other)) {
+      result.push({ ...one, side: "both" });
+      mine += 1;
+      yours += 1;
+    } else if (one !== undefined && (other === undefined || one.start < other.start)) {
       result.push({ ...one, side: "ours" });
       mine += 1;
     } else if (other !== undefined) {
@@ -93,7 +83,10 @@ function disjoint(ours: readonly Hunk[], theirs: readonly Hunk[]): Sided[] | nul
   }
 }
 
-/** Whether a line that is unique everywhere stands between changes of different sides. */
+/**
+ * Whether a line that is unique everywhere stands between changes of different sides; between
+ * changes that overlap stands nothing.
+ */
 function anchored(merged: readonly Sided[], texts: readonly (readonly string[])[]): boolean {
   const base = texts[0] ?? [];
   const unique = texts.map(linesThatAreOnce);
@@ -122,24 +115,11 @@ function sameHunk(one: Hunk, other: Hunk): boolean {
 }
 
 function hunks(base: readonly string[], side: readonly string[]): Hunk[] {
-  return diffIndices([...base], [...side]).map(({ buffer1: [start, length], buffer2Content }) => {
-    const end = start + length;
-    const lines = buffer2Content;
-    // Only a mere addition or removal can slide.
-    if (length > 0 && lines.length > 0) return { start, end, lines, first: start, last: end };
-    const moving = length > 0 ? base.slice(start, end) : lines;
-    let up = 0;
-    while (start - up > 0 && base[start - up - 1] === cyclic(moving, moving.length - 1 - up)) {
-      up += 1;
-    }
-    let down = 0;
-    while (end + down < base.length && base[end + down] === cyclic(moving, down)) down += 1;
-    return { start, end, lines, first: start - up, last: end + down };
-  });
-}
-
-function cyclic(lines: readonly string[], at: number): string | undefined {
-  return lines[((at % lines.length) + lines.length) % lines.length];
+  return diffIndices([...base], [...side]).map(({ buffer1: [start, length], buffer2Content }) => ({
+    start,
+    end: start + length,
+    lines: buffer2Content,
+  }));
 }
 
 /** Pairs of same lines, which is what comparing two texts costs. */

@@ -109,8 +109,8 @@ async function foundBlobs({ repository, found }: RepositoryChanges): Promise<New
 
 /**
  * Commits that no snapshot value keeps: `from` and `new` of the operations, and what they
- * merged. Git may have
- * pruned them since they were named, so they are looked for once more under the locks.
+ * merged. Git may have pruned them since they were named, so they are looked for once more
+ * under the locks.
  */
 export function reliedOn(changes: RepositoryChanges): ObjectId[] {
   const oids = [...changes.layers.values()].flatMap(({ touched, tip, base, merged }) =>

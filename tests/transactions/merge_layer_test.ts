@@ -149,9 +149,59 @@ Deno.test("merge_layer merges crossed histories where every base gives the same"
     await scene.run(put("b", "yours", "1"));
     await scene.run(merge("a", "b"));
     assertEquals(await scene.paths("a"), ["mine", "x", "y", "yours"]);
-    // Taken back on one side since the cross, the bases disagree.
+  }));
+
+Deno.test("merge_layer refuses crossed histories whose bases come to different files", () =>
+  withEngine(async (scene) => {
+    await twoLayers(scene, ["x", "0"], ["y", "0"]);
+    const a1 = await scene.run(put("a", "x", "1"));
+    const b1 = await scene.run(put("b", "y", "1"));
+    await scene.run(merge("a", b1.results[0]?.new ?? ""));
+    await scene.run(merge("b", a1.results[0]?.new ?? ""));
+    // Against one base a took x back, against the other b has put it.
     await scene.run(put("a", "x", "0"));
-    assertEquals((await scene.run(merge("b", "a"))).state, "committed");
+    await scene.run(put("b", "yours", "1"));
+    assertEquals(await conflicts(scene, merge("a", "b")), []);
+    assertEquals(await scene.paths("a"), ["x", "y"]);
+  }));
+
+Deno.test("merge_layer conflicts where a link, a submodule or two modes meet another change", () =>
+  withEngine(async (scene) => {
+    const path = scene.path("app");
+    const blob = async (text: string) => {
+      await Deno.writeTextFile(`${path}/blob`, text);
+      return await git(path, ["hash-object", "-w", "blob"]);
+    };
+    const [one, two, three] = [
+      await blob("1\n2\n3\n"),
+      await blob("x\n2\n3\n"),
+      await blob("1\n2\nz\n"),
+    ];
+    const main = await git(path, ["rev-parse", "main"]);
+    const commit = async (entries: string, parent: string | null) => {
+      await Deno.writeTextFile(`${path}/entries`, entries);
+      const { stdout } = await new Deno.Command("sh", {
+        args: ["-c", "git mktree < entries"],
+        cwd: path,
+      }).output();
+      const tree = new TextDecoder().decode(stdout).trim();
+      return await git(path, [
+        "commit-tree",
+        tree,
+        ...(parent === null ? [] : ["-p", parent]),
+        "-m",
+        "x",
+      ]);
+    };
+    const line = (mode: string, oid: string, name: string) =>
+      `${mode} ${mode === "160000" ? "commit" : "blob"} ${oid}\t${name}\n`;
+    const base = await commit(line("120000", one, "l") + line("100644", one, "s"), null);
+    const ours = await commit(line("120000", two, "l") + line("100644", two, "s"), base);
+    const theirs = await commit(line("120000", three, "l") + line("160000", main, "s"), base);
+    await git(path, ["update-ref", "refs/layers/a", ours]);
+    assertEquals(await conflicts(scene, merge("a", theirs)), ["l type", "s type"]);
+    const added = await commit(line("120000", two, "l") + line("160000", main, "new"), base);
+    assertEquals(await conflicts(scene, merge("a", added)), ["new submodule", "s deleted"]);
   }));
 
 Deno.test("merge_layer refuses what has no commit to merge", () =>
