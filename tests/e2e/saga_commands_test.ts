@@ -42,7 +42,7 @@ isolated("layerd saga defines from YAML, starts, shows, plans and obeys", async 
   assertMatch(await needsOperator(), new RegExp(`^${id}\torder\tin_progress\tneeds_operator\tpay`));
   assertEquals(service.received[0]?.body["input"], { item: "lamp" });
   const shown = await layerd(0, "show", id);
-  assertMatch(shown.stdout, /^reserve \|=/m);
+  assertMatch(shown.stdout, /^reserve \| *=/m);
   assertMatch(shown.stderr, new RegExp(`layerd saga retry ${id}`));
   assertEquals(
     (await layerd(0, "plan", id)).stdout,
