@@ -32,9 +32,9 @@ export const ROOMS: Readonly<Record<string, Row>> = {
   participants: { code: ["core", "system"] },
   transactions: { code: ["core", "system", "wal", "git", "ledger", "structured", "participants"] },
   views: { code: ["core", "system", "structured", "git", "transactions"] },
-  sagas: { code: ["core", "system", "ledger", "transactions"] },
+  sagas: { code: ["core", "system", "ledger", "participants", "transactions"] },
   http: {
-    code: ["core", "system", "protocol", "transactions", "views", "sagas"],
+    code: ["core", "system", "protocol", "transactions", "views", "sagas", "participants"],
     types: ["wal", "ledger", "participants"],
   },
   doctor: { code: ["core", "system", "wal", "git", "ledger", "transactions"] },

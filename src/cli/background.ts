@@ -34,6 +34,7 @@ export async function startInBackground(
       serve.stateDir,
       ...serve.repositories.flatMap((r) => ["--repository", `${r.name}=${r.path}`]),
       ...serve.allowParticipants.flatMap((p) => ["--allow-participant", p]),
+      ...serve.sagaStore === null ? [] : ["--saga-store", serve.sagaStore],
       ...serve.allowCommands.flatMap((program) => ["--allow-command", program]),
     ],
     cwd: "/",

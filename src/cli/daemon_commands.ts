@@ -14,6 +14,7 @@ interface ServeArguments {
   readonly repository: readonly string[];
   readonly allowParticipant: readonly string[];
   readonly allowCommand: readonly string[];
+  readonly sagaStore?: string;
 }
 
 /** Takes the exit code of `serve`: it is not an error, and not always 0. */
@@ -52,6 +53,7 @@ function withServeOptions(command: Command): Command {
       collect,
       [],
     )
+    .option("--saga-store <url>", "PostgreSQL in which daemons share their sagas; else a file")
     .option(
       "--allow-command <program>",
       "program that saga steps may run; repeatable",
@@ -67,6 +69,7 @@ function serveOptions(host: CliHost, options: ServeArguments): ServeOptions {
     repositories: options.repository.map((text) => parseRepository(text, host.cwd)),
     allowParticipants: options.allowParticipant,
     allowCommands: options.allowCommand,
+    sagaStore: options.sagaStore ?? null,
   };
 }
 

@@ -9,6 +9,8 @@ export interface ServeOptions {
   readonly repositories: readonly { readonly name: string; readonly path: string }[];
   /** `HOST:PORT` each. */
   readonly allowParticipants: readonly string[];
+  /** URL of a PostgreSQL in which sagas are kept, or null for a file in the state directory. */
+  readonly sagaStore: string | null;
   /** Programs that saga steps may run, absolute. */
   readonly allowCommands: readonly string[];
 }

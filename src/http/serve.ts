@@ -37,6 +37,8 @@ export interface DaemonOptions {
   /** Absolute. */
   readonly stateDir: string;
   readonly repositories: readonly { readonly name: string; readonly path: string }[];
+  /** URL of a PostgreSQL in which sagas are kept, or null. */
+  readonly sagaStore: string | null;
   readonly version: string;
   readonly uid: number;
   /** Writes the one ready line. */
@@ -111,6 +113,7 @@ class Daemon implements DaemonControl {
         clock,
         random: this.#random,
         stateDirectory: stateDir,
+        sharedStore: this.#options.sagaStore,
       });
       this.#phase = "serving";
       const ready = { event: "ready", socket, pid: Deno.pid, version };

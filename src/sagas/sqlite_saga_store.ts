@@ -266,7 +266,7 @@ class SqliteSagaStore implements SagaStore {
       },
       settle: (failure) => failure === null ? answer() : reject(failure),
     });
-    if (this.#waiting.length === 1) this.#clock.after(0, () => this.#flush());
+    if (this.#waiting.length === 1) void this.#clock.sleep(0).then(() => this.#flush());
     return promise;
   }
 

@@ -109,6 +109,7 @@ Deno.test("runCli() hands serve absolute paths and answers its exit code", async
     ],
     allowParticipants: ["localhost:5432"],
     allowCommands: [],
+    sagaStore: null,
   });
 });
 
