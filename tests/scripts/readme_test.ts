@@ -53,36 +53,41 @@ Deno.test("README's tour runs word for word", async () => {
   assertStringIncludes(shell ?? "", "raise the timeout");
 });
 
+/** The text of every test file, for names of tests that documents give. */
+async function testTexts(directory = `${ROOT}tests`): Promise<string> {
+  let texts = "";
+  for await (const { name, isDirectory } of Deno.readDir(directory)) {
+    const path = `${directory}/${name}`;
+    if (isDirectory) texts += await testTexts(path);
+    else if (name.endsWith(".ts")) texts += await Deno.readTextFile(path);
+  }
+  return texts;
+}
+
+/** Each name is a test's, or a part of one; a path is there. An ellipsis stands for cases. */
+async function assertNamesTests(names: readonly string[]): Promise<void> {
+  const texts = await testTexts();
+  for (const name of names) {
+    if (name.startsWith("tests/")) await Deno.stat(`${ROOT}${name}`);
+    else for (const part of name.split("…")) assert(texts.includes(part), name);
+  }
+}
+
 Deno.test("every row of the README's compatibility table names a test that is there", async () => {
   const readme = await Deno.readTextFile(`${ROOT}README.md`);
   const table = readme.slice(readme.indexOf("shape by shape"), readme.indexOf("**System**"));
   const named = [...table.matchAll(/\| `([^`]+)` +\|$/gm)].map((match) => match[1] ?? "");
   assert(named.length >= 25, `only ${named.length} rows name a test`);
-  let tests = "";
-  for await (const { name } of Deno.readDir(`${ROOT}tests/interop`)) {
-    tests += await Deno.readTextFile(`${ROOT}tests/interop/${name}`);
-  }
-  for (const name of named) {
-    if (name.endsWith(".ts")) await Deno.stat(`${ROOT}${name}`);
-    // An ellipsis stands for the cases of one test.
-    else for (const part of name.split("…")) assert(tests.includes(part), name);
-  }
+  await assertNamesTests(named);
 });
 
-Deno.test("README's path of a new user runs word for word", async () => {
-  const blocks = await blocksUnder("A new user's path");
-  assertEquals(blocks.length, 8);
-  const [, made, view, explained, written, changed, edited, undone] = await run(blocks);
-
-  assertEquals(made?.match(/refs\/layers\//g)?.length, 3);
-  assertStringIncludes(view ?? "", "// What everybody starts from.");
-  assertStringIncludes(view ?? "", '"editor.fontSize": 16,');
-  assert(!view?.includes("telemetry"));
-  assertStringIncludes(explained ?? "", '"editor.fontSize"\tfrom user/ann:3');
-  assertStringIncludes(explained ?? "", '"telemetry.level"\tremoved by team/web:4');
-  assertEquals(written, view);
-  assertEquals(changed?.match(/"editor.fontSize": 18/g)?.length, 2);
-  assertEquals(edited, "modified\tsettings.json\nexit code 1\n");
-  assertStringIncludes(undone ?? "", '"editor.fontSize": 16');
-  assertStringIncludes(undone ?? "", 'Undo "a larger font"');
+Deno.test("every rule and defect of ARCHITECTURE.md names tests that are there", async () => {
+  const text = await Deno.readTextFile(`${ROOT}ARCHITECTURE.md`);
+  const tables = text.slice(text.indexOf("## Rules for touching"), text.indexOf("## The words"));
+  const rows = tables.split("\n").filter((line) => line.startsWith("| "));
+  // The column that names tests is the second one; what stands before it may name files.
+  const named = rows.flatMap((row) => [...(row.split("|")[2] ?? "").matchAll(/`([^`]+)`/g)])
+    .map((match) => match[1] ?? "");
+  assert(named.length >= 60, `only ${named.length} tests are named`);
+  await assertNamesTests(named);
 });
