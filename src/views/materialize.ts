@@ -99,7 +99,7 @@ class Target {
       const path = join(building, file.path);
       this.#makeParents(building, file.path, made);
       const same = current !== null && onDisk.get(file.path) === keyOf(file);
-      if (same && file.mode !== LINK) {
+      if (same) {
         this.#files.link(join(current.directory, file.path), path);
         linked += 1;
       } else await this.#put(path, file, await view.content(file.path));

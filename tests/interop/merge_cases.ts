@@ -105,6 +105,8 @@ export async function realCases(random: SeededRandom, count: number): Promise<Me
   return cases;
 }
 
+/** Most files are the same in most commits. */
+const texts = new Map<string, string>();
 const known = new Map<string, Promise<Files>>();
 
 function filesOf(commit: string): Promise<Files> {
@@ -118,10 +120,12 @@ async function readFiles(commit: string): Promise<Files> {
   const listing = await git(PROJECT, ["ls-tree", "-r", commit]);
   const files = new Map<string, { text: string; mode: string }>();
   for (const line of listing.split("\n")) {
-    const [, mode, , path] = /^(\d+) blob (\w+)\t(.*)$/.exec(line) ?? [];
+    const [, mode, oid = "", path] = /^(\d+) blob (\w+)\t(.*)$/.exec(line) ?? [];
     if (mode === undefined || path === undefined) continue;
     if (!/^(README|ARCHITECTURE|deno\.json|main\.ts|src\/(cli|protocol)\/)/.test(path)) continue;
-    files.set(path, { mode, text: await git(PROJECT, ["show", `${commit}:${path}`]) + "\n" });
+    const text = texts.get(oid) ?? await git(PROJECT, ["cat-file", "blob", oid]) + "\n";
+    texts.set(oid, text);
+    files.set(path, { mode, text });
   }
   return files;
 }

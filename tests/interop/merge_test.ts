@@ -12,6 +12,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { LayerdError } from "../../src/core/errors.ts";
 import { parseLayerName } from "../../src/core/ids.ts";
+import { objectId } from "../../src/git/object_codec.ts";
 import { git, tryGit } from "../harness/git.ts";
 import { SeededRandom } from "../harness/random.ts";
 import { report, scaled, withSeed } from "../harness/scale.ts";
@@ -56,7 +57,6 @@ type Outcome =
   | { readonly kind: "clean"; readonly files: ReadonlyMap<string, string> }
   | { readonly kind: "conflict" };
 
-/** Mode and blob id by path. */
 async function layerdFiles(scene: EngineScene, index: number): Promise<Outcome> {
   const ours = createFrom("case", `refs/cases/${index}/ours`);
   const theirs = await git(scene.path("app"), ["rev-parse", `refs/cases/${index}/theirs`]);
@@ -100,22 +100,16 @@ async function gitFiles(path: string, index: number, one: MergeCase): Promise<Ou
   for (const line of (await git(path, ["ls-tree", "-r", stdout.trim()])).split("\n")) {
     const [, mode, oid, name] = /^(\d+) blob (\w+)\t(.*)$/.exec(line) ?? [];
     if (mode === undefined || oid === undefined || name === undefined) continue;
-    files.set(name, `${mode} ${await blob(path, oid)}`);
+    files.set(name, `${mode} ${oid}`);
   }
   return { kind: "clean", files };
 }
 
-const blobs = new Map<string, string>();
-
-/** A blob's text exactly; git() trims. */
-async function blob(path: string, oid: string): Promise<string> {
-  const found = blobs.get(oid);
-  if (found !== undefined) return found;
-  const { stdout } = await new Deno.Command("git", { args: ["-C", path, "cat-file", "blob", oid] })
-    .output();
-  const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(stdout);
-  blobs.set(oid, text);
-  return text;
+/** A file with its mode, as git names it. */
+function named(file: string | null): string | undefined {
+  if (file === null) return undefined;
+  const [mode = ""] = file.split(" ", 1);
+  return `${mode} ${objectId("blob", new TextEncoder().encode(file.slice(mode.length + 1)))}`;
 }
 
 /** Holds a clean merge to git's and to the oracles; answers which oracles were asked. */
@@ -133,7 +127,7 @@ function judge(
     // What only one side changed is that side's, whatever git says.
     if (same(was, mine)) assertEquals(result, yours ?? null, name);
     else if (same(was, yours) || same(mine, yours)) assertEquals(result, mine ?? null, name);
-    else if (gits.kind === "clean" && result === gits.files.get(name)) continue;
+    else if (gits.kind === "clean" && named(result) === gits.files.get(name)) continue;
     else {
       const [b, o, t, r] = [was, mine, yours, result].map(text);
       assert(o !== undefined && t !== undefined && r !== undefined, name);
