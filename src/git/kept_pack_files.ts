@@ -4,8 +4,10 @@
  *
  * F1. A `.keep` stands before its pack does and goes after it.
  * F2. A file gets its name complete. It is durable only after sync().
- * F3. Our `.keep` files are links to one durable file, so that no power loss leaves one that
- *     nobody knows; a `.keep` of git's or of a user's is never taken for ours.
+ * F3. A pack that a power loss may tear has a name by which recovery knows it for ours; it
+ *     gets a name like any other once it is durable.
+ * F4. Our `.keep` files are links to one durable file; a `.keep` of git's or of a user's is
+ *     never taken for ours.
  */
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
@@ -13,16 +15,29 @@ import { invariant } from "../core/errors.ts";
 import type { Clock } from "../system/clock.ts";
 import { errorCode, type FileSystem } from "../system/file_system.ts";
 import type { RepositoryLayout } from "./gate.ts";
-import { makePackDirectory, removeFromMultiPackIndex, unlinkIfAny } from "./pack_directory.ts";
+import {
+  linkUnlessThere,
+  makePackDirectory,
+  removeFromMultiPackIndex,
+  unlinkIfAny,
+} from "./pack_directory.ts";
 import { decodePack, type EncodedPack, encodePack } from "./pack_format.ts";
 import { sharedMode } from "./shared_permissions.ts";
 
 /** What our `.keep` files hold: a recovery, the doctor and a user know them by it. */
 const KEEP_TEXT = new TextEncoder().encode("layerd keeps this pack until its next checkpoint\n");
+/** "layerd" and two zeros in hexadecimal: for git a name like any other. */
+const KEPT_NAME_START = "pack-6c61796572640000";
+const NAME_LENGTH = "pack-".length + 40;
 /** How long a `gc.pid` is believed; git itself believes it for twelve hours. */
 const GC_MS_MAX = 600_000;
 /** `git prune --expire=now` deletes temporary files of others. */
 const WRITE_TRIES_MAX = 8;
+
+/** The name of a kept pack once it is git's. */
+function ordinaryName(keptName: string): string {
+  return `pack-${createHash("sha1").update(keptName).digest("hex")}`;
+}
 
 export class KeptPackFiles {
   readonly #fs: FileSystem;
@@ -68,7 +83,8 @@ export class KeptPackFiles {
   newName(contentName: string): string {
     this.#named += 1;
     const text = `${contentName} ${this.#unique} ${this.#named}`;
-    return `pack-${createHash("sha1").update(text).digest("hex")}`;
+    const hash = createHash("sha1").update(text).digest("hex");
+    return (KEPT_NAME_START + hash).slice(0, NAME_LENGTH);
   }
 
   isThere(name: string): boolean {
@@ -82,7 +98,7 @@ export class KeptPackFiles {
 
   /** The index comes last: it is what makes git see the pack. */
   write({ name, pack, index }: EncodedPack): void {
-    this.#keep(name);
+    this.keep(name);
     this.#writeAside(pack, this.path(name, "pack"));
     this.#writeAside(index, this.path(name, "idx"));
   }
@@ -100,9 +116,19 @@ export class KeptPackFiles {
     await this.#fs.syncDirectory(this.#layout.objectsDir);
   }
 
-  /** Gives the pack to git: `repack` and `gc` may do with it what they do with any. */
-  giveUp(name: string): void {
-    unlinkIfAny(this.#fs, this.path(name, "keep"));
+  /**
+   * Gives a durable pack to git: `repack` and `gc` may do with it what they do with any. Both
+   * its names are kept while both stand (kept_packs.ts, K2).
+   */
+  async giveUp(name: string): Promise<void> {
+    const ordinary = ordinaryName(name);
+    this.keep(ordinary);
+    for (const suffix of ["pack", "idx"] as const) {
+      linkUnlessThere(this.#fs, this.path(name, suffix), this.path(ordinary, suffix));
+    }
+    await this.#fs.syncDirectory(this.directory);
+    this.remove(name);
+    unlinkIfAny(this.#fs, this.path(ordinary, "keep"));
   }
 
   /** The index first: without it no reader that starts now looks for the pack. */
@@ -113,14 +139,12 @@ export class KeptPackFiles {
     }
   }
 
-  /** Names of the packs beside which a `.keep` of ours stands. */
-  left(): string[] {
-    if (this.#fs.lstatIfAny(this.directory) === null) return [];
-    return this.#fs.readDirectory(this.directory).flatMap(({ name }) => {
-      if (!name.endsWith(".keep")) return [];
-      const text = this.#fs.readFile(`${this.directory}/${name}`);
-      return Buffer.compare(text, KEEP_TEXT) === 0 ? [name.slice(0, -".keep".length)] : [];
-    });
+  /** Names of the kept packs of which something stands. */
+  left(): ReadonlySet<string> {
+    return new Set(
+      this.#names().filter((name) => name.startsWith(KEPT_NAME_START))
+        .map((name) => name.slice(0, NAME_LENGTH)),
+    );
   }
 
   /** A pack that a dead process left, or null where it is not whole. */
@@ -131,14 +155,40 @@ export class KeptPackFiles {
     if (objects === null) return null;
     const encoded = encodePack(objects);
     invariant(Buffer.compare(encoded.pack, pack) === 0, `${name} is whole and not as we write it`);
+    this.#undoGiveUp(name);
     return { ...encoded, name };
+  }
+
+  /** Removes our `.keep` beside packs with git's names, but for those in `wanted`. */
+  sweepKeeps(wanted: ReadonlySet<string>): void {
+    for (const file of this.#names()) {
+      const name = file.replace(/\.keep$/, "");
+      if (name === file || wanted.has(name) || name.startsWith(KEPT_NAME_START)) continue;
+      const path = this.path(name, "keep");
+      if (Buffer.compare(this.#fs.readFile(path), KEEP_TEXT) === 0) unlinkIfAny(this.#fs, path);
+    }
+  }
+
+  /** A power loss may have left one of the two links that giveUp() makes. */
+  #undoGiveUp(name: string): void {
+    const ordinary = ordinaryName(name);
+    if (this.isThere(ordinary)) return;
+    for (const suffix of ["idx", "pack"] as const) {
+      unlinkIfAny(this.#fs, this.path(ordinary, suffix));
+    }
+  }
+
+  #names(): string[] {
+    if (this.#fs.lstatIfAny(this.directory) === null) return [];
+    return this.#fs.readDirectory(this.directory).map(({ name }) => name);
   }
 
   get #keepSource(): string {
     return `${this.#layout.commonDir}/layerd/keep`;
   }
 
-  #keep(name: string): void {
+  /** Puts a `.keep` beside the pack of this name. */
+  keep(name: string): void {
     const path = this.path(name, "keep");
     try {
       this.#fs.link(this.#keepSource, path);

@@ -239,7 +239,7 @@ export class KeptPacks {
     const idle = packs.filter((pack) => pack.holders.size === 0);
     for (const pack of idle) this.#drop(pack);
     if (idle.length === packs.length) {
-      this.#files.giveUp(encoded.name);
+      await this.#files.giveUp(encoded.name);
     } else {
       // Somebody placed the same objects while the disk was waited for: a pack of theirs that
       // is not durable stays, and so must this one.

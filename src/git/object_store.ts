@@ -53,7 +53,7 @@ export class RepositoryObjects implements ObjectStore {
     this.#directories = [layout.objectsDir, ...layout.alternates];
     this.#files = new KeptPackFiles(fs, clock, layout, random.bytes(6).toHex());
     this.#kept = new KeptPacks(this.#files);
-    this.#own = new OwnPacks(fs, layout);
+    this.#own = new OwnPacks(fs, layout, this.#files);
     this.#packs = new PackReader(fs, layout, () => this.#kept.names());
   }
 
@@ -163,6 +163,7 @@ export class RepositoryObjects implements ObjectStore {
   sweep(pending: ReadonlySet<string>): void {
     sweepTemporaries(this.#fs, this.#layout.objectsDir);
     this.#own.sweep(pending);
+    this.#files.sweepKeeps(pending);
   }
 
   async syncAll(): Promise<void> {

@@ -5,8 +5,9 @@
  */
 import type { FileSystem } from "../system/file_system.ts";
 import type { RepositoryLayout } from "./gate.ts";
+import type { KeptPackFiles } from "./kept_pack_files.ts";
 import { linkUnlessThere, unlinkIfAny } from "./pack_directory.ts";
-import { isOwnKeep, writePack } from "./pack_writer.ts";
+import { writePack } from "./pack_writer.ts";
 import type { NewObject } from "./repository.ts";
 
 const PACK_SUFFIXES = ["pack", "idx"] as const;
@@ -14,12 +15,14 @@ const PACK_SUFFIXES = ["pack", "idx"] as const;
 export class OwnPacks {
   readonly #fs: FileSystem;
   readonly #layout: RepositoryLayout;
+  readonly #files: KeptPackFiles;
   /** Packs that no checkpoint has given to git yet, with the transactions that need them. */
   readonly #holders = new Map<string, Set<string>>();
 
-  constructor(fs: FileSystem, layout: RepositoryLayout) {
+  constructor(fs: FileSystem, layout: RepositoryLayout, files: KeptPackFiles) {
     this.#fs = fs;
     this.#layout = layout;
+    this.#files = files;
   }
 
   /** Writes one; answers its name. Durable when resolved. */
@@ -29,6 +32,7 @@ export class OwnPacks {
       objectsDir: this.#layout.objectsDir,
       pendingDir: this.#pendingDir,
       shared: this.#layout.shared,
+      keep: (name: string) => this.#files.keep(name),
     };
     return writePack(place, objects, unique);
   }
@@ -76,11 +80,6 @@ export class OwnPacks {
     for (const { name } of this.#fs.readDirectory(this.#pendingDir)) {
       const pack = name.replace(/\.(pack|idx)$/, "");
       if (!pending.has(pack)) this.drop(pack);
-    }
-    for (const { name } of this.#fs.readDirectory(this.#packDir)) {
-      const pack = name.replace(/\.keep$/, "");
-      if (pack === name || pending.has(pack)) continue;
-      if (isOwnKeep(this.#fs.readFile(`${this.#packDir}/${name}`))) this.drop(pack);
     }
   }
 

@@ -11,12 +11,11 @@
  *     `repack -ad` takes what no ref reaches yet. Whoever removes it all the same finds the
  *     bytes kept by the pending links. Both go at a checkpoint.
  */
-import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { constants, crc32, createDeflate, deflateSync } from "node:zlib";
 import { LayerdError } from "../core/errors.ts";
 import type { ObjectId } from "../core/ids.ts";
-import { errorCode, type FileHandle, type FileSystem } from "../system/file_system.ts";
+import type { FileHandle, FileSystem } from "../system/file_system.ts";
 import { objectHeader, objectId } from "./object_codec.ts";
 import { linkUnlessThere, makePackDirectory } from "./pack_directory.ts";
 import { encodeIndex, entryHeader, type IndexEntry, packStart } from "./pack_format.ts";
@@ -30,6 +29,8 @@ export interface PackPlace {
   readonly objectsDir: string;
   readonly pendingDir: string;
   readonly shared: SharedRepository;
+  /** Puts a `.keep` beside the pack of this name. */
+  readonly keep: (name: string) => void;
 }
 
 /**
@@ -54,9 +55,7 @@ export async function writePack(
     for (const [temporary] of files) {
       fs.chmod(temporary, sharedMode(place.shared, "file", fs.lstat(temporary).mode & 0o444));
     }
-    writeKeep(place, `${packDir}/${name}.keep`);
-    // An empty one would be nobody's, and stay for ever.
-    await fs.syncFile(`${packDir}/${name}.keep`);
+    place.keep(name);
     for (const directory of [pendingDir, packDir]) {
       for (const [temporary, kind] of files) {
         linkUnlessThere(fs, temporary, `${directory}/${name}.${kind}`);
@@ -69,22 +68,6 @@ export async function writePack(
     for (const path of [temporaryPack, temporaryIndex]) {
       if (fs.lstatIfAny(path) !== null) fs.unlink(path);
     }
-  }
-}
-
-const OWN_KEEP_TEXT = new TextEncoder().encode("layerd keeps this pack of one transaction\n");
-
-/** Whether a `.keep` file is that of a pack that {@link writePack} wrote. */
-export function isOwnKeep(text: Uint8Array): boolean {
-  return Buffer.compare(text, OWN_KEEP_TEXT) === 0;
-}
-
-function writeKeep({ fileSystem, shared }: PackPlace, path: string): void {
-  try {
-    const mode = sharedMode(shared, "file", 0o444);
-    fileSystem.writeNewFile(path, OWN_KEEP_TEXT, mode);
-  } catch (error) {
-    if (errorCode(error) !== "EEXIST") throw error;
   }
 }
 

@@ -12,7 +12,8 @@ import { fileSystem, inRepository } from "./repository_scene.ts";
 function placeIn(layout: RepositoryLayout) {
   makeLayerdDirectories(fileSystem, layout);
   const pendingDir = `${layout.commonDir}/layerd/pending`;
-  return { fileSystem, objectsDir: layout.objectsDir, pendingDir, shared: layout.shared };
+  const { objectsDir, shared } = layout;
+  return { fileSystem, objectsDir, pendingDir, shared, keep: () => {} };
 }
 
 function blob(body: Uint8Array): NewObject {
