@@ -35,7 +35,7 @@ const FAULTS: Readonly<Record<Injection["call"], readonly Fault[]>> = {
   fdatasync: ["KILL", "EIO"],
 };
 /** A reduced run takes so many of all, evenly. */
-const REDUCED = 9;
+const REDUCED = 6;
 
 function injections(log: string, seed: number): Injection[] {
   const all: Injection[] = [];

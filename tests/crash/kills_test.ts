@@ -12,7 +12,7 @@ import { report, scaled, withSeed } from "../harness/scale.ts";
 import { isolated, type Registered, type Scene } from "../harness/scene.ts";
 import { ConnectionLost, SocketClient } from "../harness/socket_client.ts";
 
-const KILLS = scaled({ reduced: 2, full: 500 });
+const KILLS = scaled({ reduced: 1, full: 500 });
 const CLIENTS = 6;
 /** The kill comes this long after the first answer, or during the start. */
 const LOAD_MS_MAX = 150;
