@@ -60,6 +60,7 @@ const host: CliHost = {
   examine: examineFiles,
   materialize: writeView,
   env: (name) => Deno.env.get(name),
+  argv: Deno.args,
   cwd: Deno.cwd(),
   uid: Deno.uid(),
   launcher: `${import.meta.dirname}/scripts/layerd`,
@@ -68,6 +69,8 @@ const host: CliHost = {
   readFile: (path) => Deno.readFile(path),
   readStdin: async () => new Uint8Array(await new Response(Deno.stdin.readable).arrayBuffer()),
   stdinIsTerminal: Deno.stdin.isTerminal(),
+  stdoutIsTerminal: Deno.stdout.isTerminal(),
+  stderrIsTerminal: Deno.stderr.isTerminal(),
   stdout: (bytes) => writeAll(Deno.stdout, bytes),
   stderr: (bytes) => writeAll(Deno.stderr, bytes),
 };

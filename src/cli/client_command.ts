@@ -1,6 +1,7 @@
 /** What every command that talks to the daemon shares: its options, its session, its end. */
 import type { Command } from "commander";
 import { LayerdClient } from "../client/client.ts";
+import { ensureDaemon, startsDaemon } from "./autostart.ts";
 import { UsageError } from "./exit_codes.ts";
 import type { CliHost } from "./host.ts";
 import { socketPath } from "./locations.ts";
@@ -45,8 +46,20 @@ export function withTransaction(command: Command): Command {
   return command.option("-t, --transaction <id>", "transaction; else $LAYERD_TRANSACTION");
 }
 
-/** Runs `act` with a client and closes it. */
+/** Runs `act` with a client and closes it; starts the daemon where there is none. */
 export async function withSession(
+  host: CliHost,
+  options: ClientOptions,
+  act: (session: Session) => Promise<void>,
+): Promise<void> {
+  if (startsDaemon(host, options.socket)) {
+    await ensureDaemon(host, socketPath(options.socket, host), outputFor(host, options));
+  }
+  await withRunningDaemon(host, options, act);
+}
+
+/** Runs `act` with a client and closes it, whether a daemon runs or not. */
+export async function withRunningDaemon(
   host: CliHost,
   options: ClientOptions,
   act: (session: Session) => Promise<void>,

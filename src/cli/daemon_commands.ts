@@ -3,7 +3,12 @@ import type { Command } from "commander";
 import { isAbsolute, resolve } from "@std/path";
 import { DaemonUnreachable, LayerdClient } from "../client/client.ts";
 import { startInBackground, waitForEnd } from "./background.ts";
-import { clientCommand, type ClientOptions, outputFor, withSession } from "./client_command.ts";
+import {
+  clientCommand,
+  type ClientOptions,
+  outputFor,
+  withRunningDaemon,
+} from "./client_command.ts";
 import { AnsweredNo, UsageError } from "./exit_codes.ts";
 import type { CliHost, ServeOptions } from "./host.ts";
 import { logFile, socketPath, stateDirectory } from "./locations.ts";
@@ -109,7 +114,7 @@ function addStop(program: Command, host: CliHost): void {
   clientCommand(program, "stop")
     .description("let the daemon drain and end, and wait for that")
     .action((options: ClientOptions) =>
-      withSession(host, options, async ({ client, output }) => {
+      withRunningDaemon(host, options, async ({ client, output }) => {
         const pid = await pidIfRunning(client);
         if (pid === null) throw notRunning(host, options);
         await client.shutdown();
@@ -126,7 +131,7 @@ function addStatus(program: Command, host: CliHost): void {
   clientCommand(program, "status")
     .description("say whether the daemon runs; exit code 1 if not")
     .action((options: ClientOptions) =>
-      withSession(host, options, async ({ client, output }) => {
+      withRunningDaemon(host, options, async ({ client, output }) => {
         const socket = socketPath(options.socket, host);
         if (await pidIfRunning(client) === null) {
           if (options.json === true) output.answer({ running: false, socket }, []);

@@ -6,7 +6,7 @@ import type { Command } from "commander";
 import { resolve } from "@std/path";
 import { DaemonUnreachable, type HealthDocument } from "../client/client.ts";
 import { type Diagnosis, doctorReport, found } from "../core/diagnosis.ts";
-import { clientCommand, type ClientOptions, withSession } from "./client_command.ts";
+import { clientCommand, type ClientOptions, withRunningDaemon } from "./client_command.ts";
 import { AnsweredNo } from "./exit_codes.ts";
 import type { CliHost } from "./host.ts";
 import { stateDirectory } from "./locations.ts";
@@ -24,7 +24,7 @@ export function addDoctorCommand(program: Command, host: CliHost): void {
     .option("--repo <path>", "look at this repository alone")
     .option("--fix", "mend what is provably right, with the daemon stopped")
     .action((options: DoctorArguments) =>
-      withSession(host, options, async ({ client, output }) => {
+      withRunningDaemon(host, options, async ({ client, output }) => {
         const health = await healthIfRunning(client);
         if (options.fix === true && health !== null && options.repo === undefined) {
           throw new AnsweredNo(

@@ -17,6 +17,7 @@ import {
 } from "./client_command.ts";
 import { UsageError } from "./exit_codes.ts";
 import type { CliHost } from "./host.ts";
+import { namingHolders } from "./waiting.ts";
 
 /** Larger content goes through an upload instead of JSON. */
 const INLINE_BYTES_MAX = 1024 * 1024;
@@ -119,9 +120,12 @@ export function stage(
   return withSession(host, options, async (session) => {
     const id = transactionOf(host, options.transaction);
     const repository = await repositoryOf(session, options);
-    const transaction = await session.client.stage(id, [
-      await operation(session, id, repository),
-    ]);
+    const operations = [await operation(session, id, repository)];
+    const transaction = await namingHolders(
+      session,
+      { transaction: id },
+      () => session.client.stage(id, operations),
+    );
     session.output.answer({ transaction }, []);
     session.output.note(`Staged; ${transaction.operations} operations in ${id}`);
   });

@@ -31,6 +31,8 @@ export interface CliHost {
   /** Writes a view to a directory (absolute path), atomically. */
   materialize(target: string, view: WantedView): Promise<Materialized>;
   env(name: string): string | undefined;
+  /** The arguments as they were given. */
+  readonly argv: readonly string[];
   readonly cwd: string;
   /** User id, or null where the system has none. */
   readonly uid: number | null;
@@ -43,6 +45,8 @@ export interface CliHost {
   readStdin(): Promise<Uint8Array>;
   /** Whether standard input is a terminal: then nobody is piping content in. */
   readonly stdinIsTerminal: boolean;
+  readonly stdoutIsTerminal: boolean;
+  readonly stderrIsTerminal: boolean;
   stdout(bytes: Uint8Array): void;
   stderr(bytes: Uint8Array): void;
 }

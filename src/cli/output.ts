@@ -5,11 +5,14 @@ import { LayerdProblem, type ProblemDocument } from "../client/client.ts";
 export class Output {
   readonly #host: CliHost;
   readonly #json: boolean;
+  readonly #red: (text: string) => string;
   readonly #encoder = new TextEncoder();
 
   constructor(host: CliHost, format: "json" | "text") {
     this.#host = host;
     this.#json = format === "json";
+    const colour = wantsColour(host, host.stderrIsTerminal);
+    this.#red = (text) => colour ? `\x1b[1;31m${text}\x1b[0m` : text;
   }
 
   /** The command's answer: as one JSON document with `--json`, else as lines of text. */
@@ -37,12 +40,21 @@ export class Output {
       this.note(JSON.stringify(error.problem, null, 2));
       return;
     }
-    for (const line of describe(error)) this.note(line);
+    const [first = "", ...rest] = describe(error);
+    this.note(this.#red(first));
+    for (const line of rest) this.note(line);
   }
 
   #print(lines: readonly string[]): void {
     if (lines.length > 0) this.#host.stdout(this.#encoder.encode(lines.join("\n") + "\n"));
   }
+}
+
+/** Colour only on a terminal; NO_COLOR and FORCE_COLOR decide against and for it (no-color.org). */
+export function wantsColour(host: CliHost, isTerminal: boolean): boolean {
+  if ((host.env("NO_COLOR") ?? "") !== "") return false;
+  const forced = host.env("FORCE_COLOR") ?? "";
+  return forced === "" ? isTerminal : forced !== "0";
 }
 
 function describe(error: unknown): string[] {

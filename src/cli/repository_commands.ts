@@ -53,6 +53,7 @@ export function addRepositoryCommands(program: Command, host: CliHost): void {
     .action((name: string, options: ClientOptions & { abandon?: true }) =>
       withSession(host, options, async ({ client, output }) => {
         await client.removeRepository(name, options.abandon === true ? { abandon: true } : {});
+        output.answer({ removed: name }, []);
         output.note(`${name} is no longer served; nothing in the repository was deleted`);
       })
     );

@@ -4,14 +4,17 @@
  */
 import { Command, CommanderError } from "commander";
 import { addChangeCommands } from "./change_commands.ts";
+import { addCompletionCommand } from "./completion.ts";
 import { addDaemonCommands } from "./daemon_commands.ts";
 import { addDoctorCommand } from "./doctor_command.ts";
 import { EXIT, exitCodeOf } from "./exit_codes.ts";
 import { addFileCommands } from "./file_commands.ts";
 import type { CliHost } from "./host.ts";
+import { addRunCommand } from "./run_command.ts";
 import { outputFor } from "./client_command.ts";
 import { addLayerCommands, addRepositoryCommands } from "./repository_commands.ts";
 import { addSagaCommands } from "./saga_commands.ts";
+import { wantsColour } from "./output.ts";
 import { addTransactionCommands } from "./transaction_commands.ts";
 import { addViewCommands } from "./view_commands.ts";
 import { addWatchingCommands } from "./watching_commands.ts";
@@ -39,7 +42,10 @@ function buildProgram(host: CliHost, exitWith: (code: number) => void): Command 
     .configureOutput({
       writeOut: (text) => host.stdout(encoder.encode(text)),
       writeErr: (text) => host.stderr(encoder.encode(text)),
+      getOutHasColors: () => wantsColour(host, host.stdoutIsTerminal),
+      getErrHasColors: () => wantsColour(host, host.stderrIsTerminal),
     })
+    .configureHelp({ styleTitle: (text) => `\x1b[1m${text}\x1b[22m` })
     .addHelpText(
       "after",
       "\nA first transaction:\n" +
@@ -59,5 +65,7 @@ function buildProgram(host: CliHost, exitWith: (code: number) => void): Command 
   addWatchingCommands(program, host);
   addSagaCommands(program, host);
   addDoctorCommand(program, host);
+  addRunCommand(program, host, exitWith);
+  addCompletionCommand(program, host);
   return program;
 }

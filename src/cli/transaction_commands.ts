@@ -16,11 +16,12 @@ import { AnsweredNo, UsageError } from "./exit_codes.ts";
 import { contentOf } from "./file_commands.ts";
 import type { CliHost } from "./host.ts";
 import type { Output } from "./output.ts";
+import { namingHolders } from "./waiting.ts";
 
 /** A person types slower than a program calls: ten minutes. */
 const LEASE_MS_DEFAULT = 600_000;
 
-interface BeginOptions extends ClientOptions, RepositoryOption {
+export interface BeginOptions extends ClientOptions, RepositoryOption {
   readonly message?: string;
   readonly author?: string;
   readonly isolation?: "locking" | "optimistic";
@@ -40,21 +41,11 @@ export function addTransactionCommands(program: Command, host: CliHost): void {
 }
 
 function addBegin(program: Command, host: CliHost): void {
-  const collect = (value: string, all: readonly string[]) => [...all, value];
-  withRepository(clientCommand(program, "begin"))
+  withBeginOptions(withRepository(clientCommand(program, "begin")), LEASE_MS_DEFAULT)
     .description("open a transaction and print its id")
-    .option("-m, --message <text>", "message of its commits")
-    .option("--author <name-and-email>", "author of its commits: 'Ann <ann@example.org>'")
-    .option("--isolation <mode>", "locking (default) or optimistic")
-    .option("--lock <layer>", "lock a layer exclusively now; repeatable", collect, [])
-    .option("--share <layer>", "lock a layer shared now; repeatable", collect, [])
-    .option("--lease-ms <ms>", "how long it lives without a call", String(LEASE_MS_DEFAULT))
-    .option("--lock-timeout-ms <ms>", "how long a call waits for a lock")
-    .option("--tenant <id>", "tenant that it is accounted to")
-    .option("--label <name=value>", "label; repeatable", collect, [])
     .action((options: BeginOptions) =>
       withSession(host, options, async (session) => {
-        const transaction = await session.client.begin(await beginBody(session, options));
+        const transaction = await begin(session, await beginBody(session, options));
         session.output.answer({ transaction }, [transaction.id]);
         session.output.note(
           `Open until ${transaction.lease_expires_at}; each call renews it. ` +
@@ -64,7 +55,28 @@ function addBegin(program: Command, host: CliHost): void {
     );
 }
 
-async function beginBody(session: Session, options: BeginOptions): Promise<BeginBody> {
+/** Begins; while it waits for a lock, the holder is named. */
+export function begin(session: Session, body: BeginBody): Promise<TransactionDocument> {
+  return namingHolders(session, { locks: body.locks ?? [] }, () => session.client.begin(body));
+}
+
+/** Adds the options that {@link beginBody} reads. */
+export function withBeginOptions(command: Command, leaseMs: number): Command {
+  const collect = (value: string, all: readonly string[]) => [...all, value];
+  return command
+    .option("-m, --message <text>", "message of its commits")
+    .option("--author <name-and-email>", "author of its commits: 'Ann <ann@example.org>'")
+    .option("--isolation <mode>", "locking (default) or optimistic")
+    .option("--lock <layer>", "lock a layer exclusively now; repeatable", collect, [])
+    .option("--share <layer>", "lock a layer shared now; repeatable", collect, [])
+    .option("--lease-ms <ms>", "how long it lives without a call", String(leaseMs))
+    .option("--lock-timeout-ms <ms>", "how long a call waits for a lock")
+    .option("--tenant <id>", "tenant that it is accounted to")
+    .option("--label <name=value>", "label; repeatable", collect, []);
+}
+
+/** The request that the options say. */
+export async function beginBody(session: Session, options: BeginOptions): Promise<BeginBody> {
   const wanted = [
     ...options.lock.map((layer) => ({ layer, mode: "exclusive" as const })),
     ...options.share.map((layer) => ({ layer, mode: "shared" as const })),
@@ -103,9 +115,10 @@ function addEnding(program: Command, host: CliHost): void {
   clientCommand(program, "commit [id]")
     .description("commit: every ref of the transaction moves, or none does")
     .action((given: string | undefined, options: ClientOptions) =>
-      withSession(host, options, async ({ client, output }) => {
+      withSession(host, options, async (session) => {
         const id = transactionOf(host, given);
-        reportCommit(output, await client.commit(id));
+        const commit = () => session.client.commit(id);
+        reportCommit(session.output, await namingHolders(session, { transaction: id }, commit));
       })
     );
 
@@ -120,7 +133,8 @@ function addEnding(program: Command, host: CliHost): void {
     );
 }
 
-function reportCommit(output: Output, transaction: TransactionDocument): void {
+/** Says what a commit moved. */
+export function reportCommit(output: Output, transaction: TransactionDocument): void {
   output.answer(
     { transaction },
     transaction.results.map((r) => `${r.repository}\t${r.ref}\t${r.old ?? "-"}\t${r.new ?? "-"}`),

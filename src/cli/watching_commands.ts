@@ -7,6 +7,7 @@ import {
   repositoryOf,
   type RepositoryOption,
   withRepository,
+  withRunningDaemon,
   withSession,
 } from "./client_command.ts";
 import { AnsweredNo } from "./exit_codes.ts";
@@ -109,7 +110,7 @@ function addHealth(program: Command, host: CliHost): void {
   clientCommand(program, "health")
     .description("say how the daemon and its repositories are")
     .action((options: ClientOptions) =>
-      withSession(host, options, async ({ client, output }) => {
+      withRunningDaemon(host, options, async ({ client, output }) => {
         const health = await client.health();
         const { transactions } = health;
         output.answer(health, [

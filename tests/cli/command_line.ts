@@ -14,6 +14,8 @@ export interface CliSetting {
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
   readonly stdin?: string;
+  /** Whether output goes to a terminal. */
+  readonly terminal?: boolean;
   readonly files?: Readonly<Record<string, string>>;
 }
 
@@ -33,6 +35,7 @@ export async function runCommand(
     materialize: () => Promise.resolve({ kind: "refused", reason: "no disk here" }),
     examine: () => Promise.resolve({ status: "ok", findings: [] }),
     env: (name) => setting.env?.[name],
+    argv,
     cwd: setting.cwd ?? "/home/ann/project",
     uid: 1000,
     launcher: "/nowhere/layerd",
@@ -46,6 +49,8 @@ export async function runCommand(
     },
     readStdin: () => Promise.resolve(encoder.encode(setting.stdin ?? "")),
     stdinIsTerminal: setting.stdin === undefined,
+    stdoutIsTerminal: setting.terminal === true,
+    stderrIsTerminal: setting.terminal === true,
     stdout: (bytes) => printed.stdout += decode(bytes),
     stderr: (bytes) => printed.stderr += decode(bytes),
   };
