@@ -17,6 +17,11 @@ export class Standstill extends Error {
   override readonly name = "Standstill";
 }
 
+/** The machine went down while something was waited for. */
+export class Halted extends Error {
+  override readonly name = "Halted";
+}
+
 /** The kernel stamps files with the time of its last tick. */
 const TICK_MS = 4;
 /** What a call takes that does not wait for the disk. */
@@ -27,6 +32,7 @@ export class SimulatedClock implements Clock {
   #nowMs: number;
   #order = 0;
   #queue: Scheduled[] = [];
+  #isHalted = false;
 
   constructor(startMs: number) {
     this.#startMs = startMs;
@@ -61,7 +67,19 @@ export class SimulatedClock implements Clock {
     return new Promise((resolve) => this.after(delayMs, resolve));
   }
 
-  /** Lets everything run until the promise is settled; {@link Standstill} where it never is. */
+  /** Nothing runs any more: the machine is down. */
+  halt(): void {
+    this.#isHalted = true;
+  }
+
+  get isHalted(): boolean {
+    return this.#isHalted;
+  }
+
+  /**
+   * Lets everything run until the promise is settled; {@link Standstill} where it never is,
+   * {@link Halted} where the machine went down.
+   */
   async until<T>(promise: Promise<T>): Promise<T> {
     let isSettled = false;
     const settled = () => {
@@ -70,6 +88,7 @@ export class SimulatedClock implements Clock {
     promise.then(settled, settled);
     while (true) {
       await quiet();
+      if (this.#isHalted) throw new Halted("The machine is down");
       if (isSettled) return await promise;
       if (!this.#step(Infinity)) throw new Standstill("Nothing is left to run");
     }
@@ -78,7 +97,8 @@ export class SimulatedClock implements Clock {
   /** Lets everything run for this long. */
   async run(ms: number): Promise<void> {
     const untilMs = this.#nowMs + ms;
-    do await quiet(); while (this.#step(untilMs));
+    do await quiet(); while (!this.#isHalted && this.#step(untilMs));
+    if (this.#isHalted) throw new Halted("The machine is down");
     this.#nowMs = Math.max(this.#nowMs, untilMs);
   }
 

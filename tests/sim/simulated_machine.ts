@@ -76,8 +76,8 @@ export class SimulatedMachine {
   readonly random: SeededRandom;
   /** Called before each call does anything. */
   beforeCall: (call: SystemCall) => void = () => {};
-  /** The log failed: the daemon would end its process here. */
-  fatal: unknown = null;
+  /** The log failed: the daemon ends its process here. */
+  onFatal: (error: unknown) => void = () => {};
   #ledger: SimulatedLedger;
   readonly #options: MachineOptions;
   #engine: Engine | null = null;
@@ -119,6 +119,10 @@ export class SimulatedMachine {
     return this.#engine;
   }
 
+  get isServing(): boolean {
+    return this.#engine !== null;
+  }
+
   /** Opens the engine, which is recovery. */
   async boot(): Promise<Engine> {
     const { checkpointBytes } = this.#options;
@@ -130,9 +134,7 @@ export class SimulatedMachine {
       stateDirectory: STATE_DIRECTORY,
       version: "0.0.0",
       pid: 1,
-      onFatal: (error) => {
-        this.fatal = error;
-      },
+      onFatal: (error) => this.onFatal(error),
       openLedger: () => ({ ledger: this.#ledger, replaced: null }),
       logSizes: LOG_SIZES,
       ...checkpointBytes === undefined ? {} : { checkpointBytes },
