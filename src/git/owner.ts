@@ -118,6 +118,8 @@ export class OwnerClaim implements OwnerFile {
     await this.#writing;
     try {
       removeLinksTo(this.#fs, this.#layout, this);
+      // A lock that a power loss brings back is known for ours by the owner file alone.
+      await this.#fs.syncFileSystem(this.#layout.commonDir);
       removeLayerdDirectory(this.#fs, this.#layout);
       await this.#fs.syncDirectory(this.#layout.commonDir);
     } finally {

@@ -263,8 +263,7 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
     await this.#parts.fileSystem.syncFileSystem(repository.commonDir);
     const { name, path } = request;
     try {
-      // A registration that a crash cut short left temporary files, one a link to the owner file.
-      repository.publisher.sweep();
+      clearLeftovers(repository);
       this.#parts.log.append({
         kind: "repository_added",
         repositoryId: repository.id,
@@ -314,4 +313,17 @@ function notFound(name: RepositoryName): LayerdError {
 /** Objects may be in the page cache and the log only, and the log is about to forget them. */
 async function keepObjects({ repository }: Entry): Promise<void> {
   if (!(repository instanceof LayerdError)) await repository.objects.surrender();
+}
+
+/**
+ * Before a repository is served anew: a registration that a crash cut short left temporary
+ * files, and after a power loss in the middle of a removal locks of ours are back. With the
+ * owner file's flock ours, their transactions are over.
+ */
+function clearLeftovers({ objects, publisher }: Repository): void {
+  publisher.unlockRefs(publisher.adoptLocks().refs);
+  publisher.unlockPackedRefs();
+  publisher.sweep();
+  // The log knows nothing of a repository under an id that it is about to learn.
+  objects.sweep(new Set());
 }
