@@ -31,6 +31,8 @@ export class DiskReader {
   readonly #commonDir: string;
   readonly #objects = new Map<string, StoredObject>();
   readonly #whole = new Set<string>();
+  /** Packs that cannot be read; known once an object was looked for in packs. */
+  readonly tornPacks: string[] = [];
   #packs: Map<string, { readonly pack: Buffer; readonly offset: number }> | null = null;
 
   constructor(fs: FileSystem, commonDir: string) {
@@ -189,7 +191,10 @@ export class DiskReader {
     const sound = index.length > 1_071 && index.readUInt32BE(0) === 0xff744f63 &&
       sum(index).equals(index.subarray(-20)) && pack.length > 31 &&
       pack.toString("latin1", 0, 4) === "PACK" && sum(pack).equals(pack.subarray(-20));
-    if (!sound) throw new Damage(`${path} or its pack is torn`);
+    if (!sound) {
+      this.tornPacks.push(path);
+      return;
+    }
     const count = index.readUInt32BE(8 + 255 * 4);
     const [ids, offsets] = [8 + 1024, 8 + 1024 + count * 24];
     for (let n = 0; n < count; n++) {
@@ -198,8 +203,13 @@ export class DiskReader {
     }
   }
 
-  /** Files that are neither git's nor to be kept: lock files, temporary ones, strays. */
+  /** Files that are neither git's nor to be kept: lock files, temporary ones, torn packs. */
   strays(): string[] {
+    this.#packs ??= this.#readIndexes();
+    return [...this.tornPacks, ...this.#strayNames()];
+  }
+
+  #strayNames(): string[] {
     return this.#filesBelow("").filter((path) =>
       path.endsWith(".lock") || path.startsWith("layerd/tmp/") ||
       /^objects\/.*tmp_.*[0-9a-f]{12}/.test(path) ||

@@ -7,7 +7,7 @@ import { LayerdError } from "../../src/core/errors.ts";
 import { parseTransactionId } from "../../src/core/ids.ts";
 import { DiskReader } from "./disk_reader.ts";
 import { checkHistory } from "./history_checker.ts";
-import { readState, Violation } from "./invariants.ts";
+import { readState, straysOf, Violation } from "./invariants.ts";
 import { create, put } from "./model.ts";
 import { NativeGit, removeStaleLocks } from "./native_git.ts";
 import { RandomClient } from "./random_client.ts";
@@ -182,9 +182,8 @@ async function checkWorld(world: RandomWorld, image: Image, seed: number): Promi
   }));
   const problems = checkHistory(world.transactions, finals, world.level);
   problems.push(...checkOwn(world, state, finals), ...checkOnce(world, machine));
-  const fs = new SimulatedFileSystem(machine.disk, CALM);
   for (const repository of REPOSITORIES) {
-    const strays = new DiskReader(fs, `/${repository}`).strays();
+    const strays = straysOf(machine.disk, repository);
     problems.push(...strays.map((path) => `left behind: ${repository} ${path}`));
   }
   if (problems.length > 0) throw new Violation(problems.join("\n"));
