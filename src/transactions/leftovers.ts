@@ -80,3 +80,16 @@ function anyIn(repositories: Iterable<Repository>): boolean {
   for (const { publisher } of repositories) if (publisher.leftovers().length > 0) return true;
   return false;
 }
+
+/**
+ * Before a repository is served anew: a registration that a crash cut short left temporary
+ * files, and after a power loss in the middle of a removal locks of ours are back. With the
+ * owner file's flock ours, their transactions are over.
+ */
+export function clearLeftovers({ objects, publisher }: Repository): void {
+  publisher.unlockRefs(publisher.adoptLocks().refs);
+  publisher.unlockPackedRefs();
+  publisher.sweep();
+  // The log knows nothing of a repository under an id that it is about to learn.
+  objects.sweep(new Set());
+}

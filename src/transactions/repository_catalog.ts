@@ -19,6 +19,7 @@ import type {
   RepositoryToOpen,
 } from "./catalog.ts";
 import { LayerWatches } from "./layer_watches.ts";
+import { clearLeftovers } from "./leftovers.ts";
 import { Quarantine } from "./quarantine.ts";
 import { findingsOf, repositoryAround, repositoryDocument } from "./repository_document.ts";
 import { repositoryError } from "./repository_errors.ts";
@@ -313,17 +314,4 @@ function notFound(name: RepositoryName): LayerdError {
 /** Objects may be in the page cache and the log only, and the log is about to forget them. */
 async function keepObjects({ repository }: Entry): Promise<void> {
   if (!(repository instanceof LayerdError)) await repository.objects.surrender();
-}
-
-/**
- * Before a repository is served anew: a registration that a crash cut short left temporary
- * files, and after a power loss in the middle of a removal locks of ours are back. With the
- * owner file's flock ours, their transactions are over.
- */
-function clearLeftovers({ objects, publisher }: Repository): void {
-  publisher.unlockRefs(publisher.adoptLocks().refs);
-  publisher.unlockPackedRefs();
-  publisher.sweep();
-  // The log knows nothing of a repository under an id that it is about to learn.
-  objects.sweep(new Set());
 }
