@@ -5,7 +5,7 @@
  *
  * P1. At most one group or turn runs at a time.
  * P2. A member that meets a foreign lock holds nothing while it waits to come back.
- * P3. packed-refs.lock of one repository is held at most 3/5 of the time by groups of up to 6 ms:
+ * P3. packed-refs.lock of one repository is held at most 3/5 of the time by groups of up to 75 ms:
  *     native git tries for it about fourteen times in its second of patience, so that
  *     less than one try in a thousand seconds fails.
  * P4. After a failed force of the log nothing more is taken and `onFatal` ends the process.
@@ -23,7 +23,8 @@ import { discardObjects, type Placing, releaseObjects, tidyPacks } from "./place
 import { PreparedTransactions } from "./prepared_transactions.ts";
 import { StalledPublications } from "./stalled_publications.ts";
 
-const GAP_MS_MAX = 4;
+/** A group that is held up for longer has met a disk that native git waits for as well. */
+const GAP_MS_MAX = 50;
 const GAP_PER_HOLD = 2 / 3;
 const BACKOFF_MS_MAX = 100;
 
