@@ -13,6 +13,7 @@ import type { CliHost } from "./host.ts";
 import { addRunCommand } from "./run_command.ts";
 import { outputFor } from "./client_command.ts";
 import { addLayerCommands, addRepositoryCommands } from "./repository_commands.ts";
+import { addReplicaCommands } from "./replica_commands.ts";
 import { addSagaCommands } from "./saga_commands.ts";
 import { wantsColour } from "./output.ts";
 import { addTransactionCommands } from "./transaction_commands.ts";
@@ -63,6 +64,7 @@ function buildProgram(host: CliHost, exitWith: (code: number) => void): Command 
   addChangeCommands(program, host);
   addViewCommands(program, host);
   addWatchingCommands(program, host);
+  addReplicaCommands(program, host);
   addSagaCommands(program, host);
   addDoctorCommand(program, host);
   addRunCommand(program, host, exitWith);

@@ -24,6 +24,7 @@ import { Exchange } from "./exchange.ts";
 import { ViewCalls } from "./views.ts";
 import { query, repositoryPath, transactionPath } from "./paths.ts";
 
+import { ReplicaClient } from "./replica_client.ts";
 import { SagaClient } from "./saga_client.ts";
 export * from "./problem.ts";
 export type * from "./documents.ts";
@@ -44,6 +45,7 @@ export interface Page {
 export class LayerdClient {
   /** Sagas and their definitions. */
   readonly sagas: SagaClient;
+  readonly replicas: ReplicaClient;
   readonly #exchange: Exchange;
   /** Stacks and views. */
   readonly views: ViewCalls;
@@ -51,6 +53,7 @@ export class LayerdClient {
   constructor(options: { readonly socketPath: string }) {
     this.#exchange = new Exchange(options.socketPath);
     this.sagas = new SagaClient(this.#exchange);
+    this.replicas = new ReplicaClient(this.#exchange);
     this.views = new ViewCalls(this.#exchange);
   }
 
@@ -136,8 +139,6 @@ export class LayerdClient {
   async locks(filter: { readonly repository?: string } = {}): Promise<LocksDocument> {
     return await this.#get("/v1/locks" + query({ ...filter }));
   }
-
-  // Transactions
 
   /** Opens a transaction, or with `commit: true` performs and commits it in the same call. */
   async begin(

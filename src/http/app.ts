@@ -16,6 +16,7 @@ import { noQuery } from "../protocol/transactions.ts";
 import { daemonHandlers } from "./daemon.ts";
 import { type AppContext, type AppEnv, type AppParts, type Handler, searchOf } from "./exchange.ts";
 import { problemResponse } from "./problem.ts";
+import { replicaHandlers } from "./replicas.ts";
 import { repositoryHandlers } from "./repositories.ts";
 import { requestIdOf } from "./request_id.ts";
 import { sagaHandlers } from "./sagas.ts";
@@ -34,6 +35,7 @@ export function createApp(parts: AppParts): Hono<AppEnv> {
     ...viewHandlers(parts),
     ...transactionHandlers(parts),
     ...sagaHandlers(parts),
+    ...replicaHandlers(parts),
     ...daemonHandlers(parts, requests),
   };
   const app = new Hono<AppEnv>();

@@ -16,6 +16,7 @@ import {
 import { decode } from "../protocol/decode.ts";
 import { decodeQuery } from "../protocol/query.ts";
 import type { Clock } from "../system/clock.ts";
+import type { Replicator } from "../replicas/replicator.ts";
 import type { SagaEngine } from "../sagas/saga_engine.ts";
 import type { Random } from "../system/random.ts";
 import type { RepositoryCatalog } from "../transactions/catalog.ts";
@@ -39,6 +40,7 @@ export interface AppParts {
   readonly catalog: RepositoryCatalog;
   readonly events: EventBus;
   readonly sagas: SagaEngine;
+  readonly replicas: Replicator;
   readonly control: DaemonControl;
   readonly metrics: Metrics;
   readonly clock: Clock;

@@ -6,6 +6,8 @@ import { getLogger } from "@logtape/logtape";
 import { LayerdError, messageOf } from "../core/errors.ts";
 import { parseRepositoryName } from "../core/ids.ts";
 import { DRAIN_MS_MAX } from "../core/limits.ts";
+import { ReplicaFile } from "../replicas/replica_file.ts";
+import { Replicator } from "../replicas/replicator.ts";
 import type { SagaEngine } from "../sagas/saga_engine.ts";
 import { DenoClock } from "../system/deno_clock.ts";
 import { DenoFileSystem } from "../system/deno_file_system.ts";
@@ -67,6 +69,7 @@ class Daemon implements DaemonControl {
   readonly #stop = Promise.withResolvers<void>();
   #engine: Engine | null = null;
   #sagas: SagaEngine | null = null;
+  #replicas: Replicator | null = null;
   #phase: DaemonPhase = "recovering";
 
   constructor(options: DaemonOptions) {
@@ -108,6 +111,7 @@ class Daemon implements DaemonControl {
       });
       this.#engine = engine;
       await this.#serveRepositories(engine);
+      this.#replicas = this.#openReplicas(engine);
       this.#sagas = await openSagas({
         engine,
         clock,
@@ -122,6 +126,7 @@ class Daemon implements DaemonControl {
     } finally {
       this.#phase = "draining";
       try {
+        await this.#replicas?.close();
         await this.#sagas?.close(SAGA_GRACE_MS);
         await this.#engine?.close(DRAIN_MS_MAX);
       } finally {
@@ -156,6 +161,7 @@ class Daemon implements DaemonControl {
     const served = () => this.#served();
     const fileSystem = this.#fileSystem;
     const servedSagas = () => this.#servedSagas();
+    const servedReplicas = () => this.#servedReplicas();
     return {
       get manager() {
         return served().manager;
@@ -176,6 +182,9 @@ class Daemon implements DaemonControl {
       get events() {
         return served().events;
       },
+      get replicas() {
+        return servedReplicas();
+      },
       get sagas() {
         return servedSagas();
       },
@@ -190,6 +199,19 @@ class Daemon implements DaemonControl {
   #served(): Engine {
     if (this.#engine) return this.#engine;
     throw new LayerdError("recovering", "The daemon is replaying its log");
+  }
+
+  #openReplicas({ catalog, manager, events }: Engine): Replicator {
+    const [fileSystem, clock] = [this.#fileSystem, this.#clock];
+    const file = new ReplicaFile(fileSystem, this.#options.stateDir);
+    const replicas = new Replicator({ catalog, manager, events, fileSystem, clock, file });
+    replicas.open();
+    return replicas;
+  }
+
+  #servedReplicas(): Replicator {
+    if (this.#replicas) return this.#replicas;
+    throw new LayerdError("recovering", "The daemon is taking up its replicas");
   }
 
   #servedSagas(): SagaEngine {

@@ -15,7 +15,7 @@ export const event = z.object({
   id: z.string().meta({ description: "Resume behind this event with `after`" }),
   type: z.string().meta({
     description:
-      "transaction.*, layer.changed, lock.*, saga.*, health.*; `overflow` has no other " +
+      "transaction.*, layer.changed, lock.*, saga.*, replica.*, health.*; `overflow` has no other " +
       "field and is last: the reader was too slow and has missed events",
     examples: ["transaction.committed", "layer.changed"],
   }),

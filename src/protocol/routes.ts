@@ -3,6 +3,7 @@
  * each operation id, checked by the compiler) and the OpenAPI document describes them.
  */
 import { DAEMON_ROUTES } from "./daemon_routes.ts";
+import { REPLICA_ROUTES } from "./replicas.ts";
 import { REPOSITORY_ROUTES } from "./repository_routes.ts";
 import type { Route } from "./route.ts";
 import { VIEW_ROUTES } from "./view_routes.ts";
@@ -13,12 +14,14 @@ export type RepositoryRouteId = keyof typeof REPOSITORY_ROUTES;
 export type TransactionRouteId = keyof typeof TRANSACTION_ROUTES;
 export type DaemonRouteId = keyof typeof DAEMON_ROUTES;
 export type ViewRouteId = keyof typeof VIEW_ROUTES;
+export type ReplicaRouteId = keyof typeof REPLICA_ROUTES;
 export type SagaRouteId = keyof typeof SAGA_ROUTES;
 export type RouteId =
   | ViewRouteId
   | RepositoryRouteId
   | TransactionRouteId
   | SagaRouteId
+  | ReplicaRouteId
   | DaemonRouteId;
 
 /** All routes by operation id. */
@@ -27,6 +30,7 @@ export const ROUTES: Readonly<Record<RouteId, Route>> = {
   ...VIEW_ROUTES,
   ...TRANSACTION_ROUTES,
   ...SAGA_ROUTES,
+  ...REPLICA_ROUTES,
   ...DAEMON_ROUTES,
 };
 

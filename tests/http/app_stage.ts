@@ -8,6 +8,7 @@ import { createApp } from "../../src/http/app.ts";
 import type { DaemonControl } from "../../src/http/daemon_control.ts";
 import type { AppParts } from "../../src/http/exchange.ts";
 import { serveSocket, type SocketServer } from "../../src/http/server.ts";
+import type { Replicator } from "../../src/replicas/replicator.ts";
 import type { SagaEngine } from "../../src/sagas/saga_engine.ts";
 import type { Clock } from "../../src/system/clock.ts";
 import { DenoClock } from "../../src/system/deno_clock.ts";
@@ -65,6 +66,7 @@ function partsOf(options: StageOptions, events: RingEventBus): AppParts {
       walStatus: () => LOG_STATUS,
       ...options.control,
     }),
+    replicas: only<Replicator>("replicas", {}),
     sagas: only<SagaEngine>("sagas", {}),
     events,
     metrics: new Metrics(),

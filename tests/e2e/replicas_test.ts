@@ -1,0 +1,133 @@
+/** Replicas of real repositories: random writes on all sides, crashes, and who wins. */
+import { assert, assertEquals } from "@std/assert";
+import type { ReplicaDocument } from "../../src/replicas/replica.ts";
+import { bodyOf, problemOf } from "../harness/api.ts";
+import { git } from "../harness/git.ts";
+import { SeededRandom } from "../harness/random.ts";
+import { report, scaled, withSeed } from "../harness/scale.ts";
+import { isolated, type Registered, type Scene } from "../harness/scene.ts";
+
+const LAYER = "shared";
+const REF = `refs/layers/${LAYER}`;
+const WRITES = scaled({ reduced: 25, full: 1_000 });
+const CRASHES = scaled({ reduced: 1, full: 20 });
+
+interface ReplicaReply {
+  readonly replica: ReplicaDocument;
+}
+
+const place = ({ name }: Registered) => ({ repository: name, layer: LAYER });
+
+async function put(scene: Scene, all: readonly Registered[], rest: object): Promise<void> {
+  const [source, ...targets] = all.map(place);
+  const body = { source, targets, reconciliation_interval_ms: 500, ...rest };
+  bodyOf(await scene.daemon.client.request("PUT", "/v1/replicas/r", body));
+}
+
+async function reconcile(scene: Scene): Promise<ReplicaDocument> {
+  const reply = await scene.daemon.client.request("POST", "/v1/replicas/r/reconcile", {});
+  return bodyOf<ReplicaReply>(reply).replica;
+}
+
+async function three(scene: Scene): Promise<Registered[]> {
+  const all = [await scene.repository(), await scene.repository(), await scene.repository()];
+  const [first] = all;
+  assert(first);
+  await scene.api.apply([{ op: "create_layer", repository: first.name, layer: LAYER }]);
+  return all;
+}
+
+/** A commit by the daemon; its id. */
+async function write(scene: Scene, at: Registered, path: string, content: string): Promise<string> {
+  const operation = { op: "put_file", repository: at.name, layer: LAYER, path, content };
+  const { results } = await scene.api.apply([operation]);
+  return results[0]?.new ?? "";
+}
+
+isolated("replicas converge and lose no commit under random writes and crashes", async (scene) => {
+  await withSeed(async (seed) => {
+    const random = new SeededRandom(seed);
+    await scene.start();
+    const all = await three(scene);
+    await put(scene, all, { conflict_resolution: "last_write_wins" });
+    await reconcile(scene);
+    const commits: string[] = [];
+    const every = Math.ceil(WRITES / (CRASHES + 1));
+    for (let n = 1; n <= WRITES; n++) {
+      const at = all[random.integer(0, all.length - 1)];
+      assert(at);
+      const path = `f${random.integer(1, 5)}.txt`;
+      commits.push(await write(scene, at, path, `${n} ${random.integer(0, 9)}\n`));
+      if (n % every === 0) await scene.killAndRestart();
+    }
+    let replica = await reconcile(scene);
+    for (let round = 0; replica.targets.some(({ status }) => status !== "in_sync"); round++) {
+      assert(round < 20, JSON.stringify(replica, null, 1));
+      replica = await reconcile(scene);
+    }
+    assertEquals(replica.lag_ms, 0);
+    const tips = await Promise.all(all.map(({ path }) => git(path, ["rev-parse", REF])));
+    assertEquals(new Set(tips).size, 1, tips.join(" "));
+    const kept = new Set<string>();
+    let lost = 0;
+    for (const { path } of all) {
+      const globs = ["--glob=refs/layers/*", "--glob=refs/layers-lost/*"];
+      for (const id of (await git(path, ["rev-list", ...globs])).split("\n")) kept.add(id);
+      const refs = await git(path, ["for-each-ref", "refs/layers-lost"]);
+      lost += refs === "" ? 0 : refs.split("\n").length;
+      await git(path, ["fsck", "--strict", "--connectivity-only"]);
+    }
+    const missing = commits.filter((id) => !kept.has(id));
+    assertEquals(missing, [], `${missing.length} of ${WRITES} commits are lost`);
+    report(
+      `replicas: seed ${seed}, ${WRITES} writes on 3 repositories, ${CRASHES} crashes, ` +
+        `${lost} kept refs of what lost`,
+    );
+  });
+});
+
+isolated("a change of native git reaches the other repositories by itself", async (scene) => {
+  await scene.start();
+  const all = await three(scene);
+  await put(scene, all, { reconciliation_interval_ms: 3_600_000 });
+  await reconcile(scene);
+  const [source, target] = all;
+  assert(source && target);
+  const old = await git(source.path, ["rev-parse", REF]);
+  const made = await git(source.path, ["commit-tree", "-p", old, "-m", "by hand", `${old}^{tree}`]);
+  await git(source.path, ["update-ref", REF, made, old]);
+  while (await git(target.path, ["rev-parse", REF]) !== made) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+});
+
+for (const strategy of ["source_wins", "manual"] as const) {
+  isolated(`${strategy} decides a conflict, and nothing is lost`, async (scene) => {
+    await scene.start();
+    const [source, target] = await three(scene);
+    assert(source && target);
+    await put(scene, [source, target], {
+      conflict_resolution: strategy,
+      reconciliation_interval_ms: 3_600_000,
+    });
+    await write(scene, source, "f.txt", "base\n");
+    await reconcile(scene);
+    assertEquals((await scene.daemon.client.request("DELETE", "/v1/replicas/r")).status, 204);
+    problemOf(await scene.daemon.client.request("GET", "/v1/replicas/r"), 404, "replica_not_found");
+    const theirs = await write(scene, target, "f.txt", "target\n");
+    const ours = await write(scene, source, "f.txt", "source\n");
+    await put(scene, [source, target], { conflict_resolution: strategy });
+    const replica = await reconcile(scene);
+    assertEquals(await git(source.path, ["rev-parse", REF]), ours);
+    if (strategy === "source_wins") {
+      assertEquals(replica.targets[0]?.status, "in_sync");
+      assertEquals(await git(target.path, ["rev-parse", REF]), ours);
+      const lost = `refs/layers-lost/r/${LAYER}/${theirs}`;
+      assertEquals(await git(target.path, ["rev-parse", lost]), theirs);
+    } else {
+      assertEquals([replica.conflicts, replica.targets[0]?.status], [1, "conflict"]);
+      assertEquals(await git(target.path, ["rev-parse", REF]), theirs);
+      assert((replica.targets[0]?.detail ?? "").includes("f.txt"), JSON.stringify(replica));
+    }
+  });
+}
