@@ -10,6 +10,23 @@
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
+const CONNECT_TRIES_MAX = 1_000;
+const CONNECT_PAUSE_MS = 10;
+
+/**
+ * Connects as a blocking socket does: where the daemon's backlog is full the kernel has a
+ * blocking caller wait, and tells a non-blocking one to come again.
+ */
+async function connect(path: string): Promise<Deno.UnixConn> {
+  for (let tries = 1;; tries++) {
+    try {
+      return await Deno.connect({ transport: "unix", path });
+    } catch (error) {
+      if (!(error instanceof Deno.errors.WouldBlock) || tries === CONNECT_TRIES_MAX) throw error;
+      await new Promise((resolve) => setTimeout(resolve, CONNECT_PAUSE_MS));
+    }
+  }
+}
 
 /** The connection ended before the reply was complete. */
 export class ConnectionLost extends Error {
@@ -80,7 +97,7 @@ export class Connection {
   }
 
   static async open(path: string): Promise<Connection> {
-    return new Connection(await Deno.connect({ transport: "unix", path }));
+    return new Connection(await connect(path));
   }
 
   /** Writes all bytes; a peer that went away is {@link ConnectionLost}. */
