@@ -3,7 +3,7 @@
  * disk the disk is copied. Each copy then crashes in several ways and must recover; and a
  * recovery is itself such a scenario, crashed at every call in turn.
  */
-import { checkRecovery } from "./invariants.ts";
+import { checkRecovery, nextProcess } from "./invariants.ts";
 import type { DiskKind } from "./name_journal.ts";
 import type { Scenario } from "./scenarios.ts";
 import type { SystemCall } from "./simulated_file_system.ts";
@@ -112,7 +112,12 @@ export async function crashAll(
         await attempt(
           tally,
           `${where}, crashed in recovery (${call?.name} ${call?.path})`,
-          () => checkRecovery(afterCrash(image, crash, again), expectation, options),
+          () =>
+            checkRecovery(
+              afterCrash(image, crash, again),
+              expectation,
+              nextProcess(nextProcess(options)),
+            ),
         );
       }
     }

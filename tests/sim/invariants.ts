@@ -137,7 +137,7 @@ async function checkDurable(
       throw new Violation(`I5: refs of ${repository} were ${before}, and ${after} without power`);
     }
   }
-  const machine = new SimulatedMachine(crashed, options);
+  const machine = new SimulatedMachine(crashed, nextProcess(options));
   await machine.boot();
   await machine.clock.run(SETTLE_MS);
   const found = readState(machine.disk, repositories);
@@ -172,7 +172,7 @@ async function checkRepeatable(
   const listing = (disk: SimulatedDisk) =>
     repositories.map((repository) => readerOf(disk, repository).listing());
   const before = listing(image.disk);
-  const machine = new SimulatedMachine(afterCrash(image, "killed", 0), options);
+  const machine = new SimulatedMachine(afterCrash(image, "killed", 0), nextProcess(options));
   await machine.boot();
   await machine.stop();
   for (const [index, after] of listing(machine.disk).entries()) {
@@ -183,6 +183,11 @@ async function checkRepeatable(
       throw new Violation(`I7: a start changed ${changed.join(", ")} in ${repositories[index]}`);
     }
   }
+}
+
+/** Another process draws other names for its temporary files. */
+export function nextProcess(options: MachineOptions): MachineOptions {
+  return { ...options, seed: options.seed + 1_000_003 };
 }
 
 /** A state for the message of a failure: long texts are cut. */
