@@ -13,6 +13,7 @@ import { memory } from "./bench_cases/memory.ts";
 import { oneShot } from "./bench_cases/one_shot.ts";
 import { reads } from "./bench_cases/reads.ts";
 import { recovery } from "./bench_cases/recovery.ts";
+import { shell } from "./bench_cases/shell.ts";
 import { type Context, run } from "./bench_kit/context.ts";
 import { measure } from "./bench_kit/figures.ts";
 import { markdownOf, type Section } from "./bench_kit/report.ts";
@@ -26,6 +27,7 @@ const CASES: Readonly<Record<string, (context: Context) => Promise<Section[]>>> 
   recovery,
   contention,
   memory,
+  shell,
 };
 
 const { values, positionals } = parseArgs({
