@@ -178,8 +178,10 @@ export class RandomClient {
       }
     }
     running.outcome = "unknown";
-    await this.#live(manager.commit(id));
-    this.#world.end(running, "committed");
+    const { state } = await this.#live(manager.commit(id));
+    // Decided and not yet published (202): whoever begins now may not see it.
+    if (state === "committing") this.#world.decided(running);
+    else this.#world.end(running, "committed");
   }
 
   /** A one-shot commit with a key; where the answer is lost it is asked for again (`again`). */

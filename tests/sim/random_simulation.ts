@@ -145,10 +145,12 @@ async function settlePromises(world: RandomWorld, machine: SimulatedMachine): Pr
       running.outcome = "unknown";
       const after = await manager.commit(running.promised).catch(refusedForNow);
       if (after === null) continue;
-      if (after.state !== "committing") world.end(running, "committed");
+      if (after.state === "committing") world.decided(running);
+      else world.end(running, "committed");
     } else if (state === "committed") world.end(running, "committed");
     else if (state === "rolled_back") world.end(running, "rolled_back");
-    else if (state !== "committing") {
+    else if (state === "committing") world.decided(running);
+    else {
       throw new Violation(`${running.id} was promised and is ${state}`);
     }
     running.promised = null;

@@ -86,4 +86,10 @@ export class RandomWorld {
     running.ended = this.next();
     running.promised = null;
   }
+
+  /** The client was told that it will be published; when is not known. */
+  decided(running: Running): void {
+    running.outcome = "committed";
+    running.promised = null;
+  }
 }
