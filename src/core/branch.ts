@@ -13,6 +13,7 @@ export interface Branch {
   readonly participant: ParticipantName;
   readonly kind: ParticipantKind;
   readonly key: string;
+  readonly context: BranchContext;
   /** What an HTTP service is called with; null for PostgreSQL. */
   readonly payload: Json;
 }
@@ -40,4 +41,15 @@ export function branchKey(
   attempt: number,
 ): string {
   return `${branchPrefix(logId)}${transactionId}:${participant}:${attempt}`;
+}
+
+/** What of a transaction is open with its participants, as the log says. */
+export interface OpenBranch {
+  readonly branch: Branch;
+  /** Null: promised to an outside coordinator, who has not decided. */
+  readonly decision: Decision | null;
+  /** RFC 3339: when it was decided, or else asked. */
+  readonly since: string;
+  /** The participant ended it otherwise: an operator must look. */
+  readonly contradiction: string | null;
 }

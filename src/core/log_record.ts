@@ -13,11 +13,15 @@
  * | commit             | the first rename (the commit point)  | the transaction is committed           |
  * | prepared           | the vote                             | it can only end by commit or rollback  |
  * | rolled_back        | the answer, for a prepared one only  | it ended without effect                |
+ * | asked              | participants are asked to prepare    | these branches may be prepared         |
+ * | branch_failed      | it is told no more                   | a branch ended otherwise than decided  |
+ * | ended              | never: without it they are told again| these branches acknowledged            |
  * | applied            | locks go, anybody is told            | its refs in this repository are durable|
  * | failed             | the answer                           | a ref contradicts the decision         |
  * | resolved           | the answer                           | an operator closed it                  |
  * | checkpoint         | segments are deleted                 | what is before `redoLsn` is elsewhere  |
  */
+import type { Branch, Decision } from "./branch.ts";
 import type { Lsn, ObjectId, RepositoryId, RepositoryName, TransactionId } from "./ids.ts";
 import type { RefConflict } from "./errors.ts";
 import type { RefCheck, RefEdit } from "./ref_edit.ts";
@@ -88,6 +92,8 @@ export type LogRecord =
     readonly transaction: TransactionDocument;
     readonly parts: readonly RepositoryPart[];
     readonly idempotency: IdempotencyEntry | null;
+    /** Who else has to be told; absent where all of it is in Git. */
+    readonly branches?: readonly Branch[];
   }
   | {
     readonly kind: "prepared";
@@ -96,8 +102,19 @@ export type LogRecord =
     readonly idempotency: IdempotencyEntry | null;
     /** Kept by refs of ours while the promise stands, and looked for again at its commit. */
     readonly reliesOn: readonly ReliedObjects[];
+    readonly branches?: readonly Branch[];
   }
   | { readonly kind: "rolled_back"; readonly transaction: TransactionDocument }
+  | {
+    readonly kind: "asked";
+    /** Presumed abort: rolled back. Committed in what a checkpoint appends again. */
+    readonly decision: Decision;
+    /** RFC 3339. */
+    readonly at: string;
+    readonly branches: readonly Branch[];
+  }
+  | { readonly kind: "branch_failed"; readonly key: string; readonly reason: string }
+  | { readonly kind: "ended"; readonly keys: readonly string[] }
   | {
     readonly kind: "applied";
     readonly transactionId: TransactionId;

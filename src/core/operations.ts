@@ -1,6 +1,13 @@
 /** Operations that a client stages, after parsing: every name in them is proven. */
 import type { Json } from "./structured_value.ts";
-import type { FilePath, LayerName, ObjectId, RefName, RepositoryName } from "./ids.ts";
+import type {
+  FilePath,
+  LayerName,
+  ObjectId,
+  ParticipantName,
+  RefName,
+  RepositoryName,
+} from "./ids.ts";
 
 export type FileMode = "100644" | "100755" | "120000";
 
@@ -26,7 +33,28 @@ export type LayerOrigin =
   | { readonly kind: "ref"; readonly ref: RefName }
   | { readonly kind: "commit"; readonly commit: ObjectId };
 
-export type Operation =
+/** Work at a participant: no repository has to do with it. */
+export type ExternalOperation =
+  | {
+    readonly op: "sql";
+    readonly participant: ParticipantName;
+    readonly statements: readonly SqlStatement[];
+  }
+  | { readonly op: "http"; readonly participant: ParticipantName; readonly payload: Json };
+
+/** One SQL statement with its parameters (`$1`, `$2`, ...). */
+export interface SqlStatement {
+  readonly text: string;
+  readonly params: readonly Json[];
+}
+
+export type Operation = GitOperation | ExternalOperation;
+
+export function isExternal(operation: Operation): operation is ExternalOperation {
+  return operation.op === "sql" || operation.op === "http";
+}
+
+export type GitOperation =
   | OnLayer & { readonly op: "create_layer"; readonly from: LayerOrigin | null }
   | OnLayer & {
     readonly op: "put_file";

@@ -13,6 +13,7 @@ import {
   parseTransactionId,
   toLsn,
 } from "./ids.ts";
+import { branchAt } from "./branch_shape.ts";
 import { documentAt, refConflictAt } from "./document_shape.ts";
 import {
   at,
@@ -74,6 +75,17 @@ export function recordOf(head: unknown, take: TakeBytes): LogRecord {
         ...decidedAt(fields, take),
         reliesOn: listAt(fields["reliesOn"], "reliesOn", reliedAt),
       };
+    case "asked":
+      return {
+        kind,
+        decision: oneOfAt(fields["decision"], "decision", ["committed", "rolled_back"]),
+        at: text("at"),
+        branches: listAt(fields["branches"], "branches", branchAt),
+      };
+    case "branch_failed":
+      return { kind, key: text("key"), reason: text("reason") };
+    case "ended":
+      return { kind, keys: listAt(fields["keys"], "keys", textAt) };
     case "rolled_back":
       return { kind, transaction: documentAt(fields["transaction"], "transaction") };
     case "applied":
@@ -107,6 +119,9 @@ function decidedAt(fields: Record<string, unknown>, take: TakeBytes) {
     transaction: documentAt(fields["transaction"], "transaction"),
     parts: listAt(fields["parts"], "parts", (part, path) => partAt(part, path, take)),
     idempotency: nullableAt(fields["idempotency"], "idempotency", idempotencyAt),
+    ...fields["branches"] === undefined
+      ? {}
+      : { branches: listAt(fields["branches"], "branches", branchAt) },
   };
 }
 

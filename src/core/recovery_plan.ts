@@ -127,6 +127,10 @@ export function digestLog(records: Iterable<LoggedRecord>): LogDigest {
         if (commit) commit.resolved = true;
         break;
       }
+      // What is open with participants is branch_plan.ts's.
+      case "asked":
+      case "branch_failed":
+      case "ended":
       case "incarnation":
       case "checkpoint":
         break;

@@ -15,6 +15,7 @@ import { type RouteId, ROUTES, ROUTES_WHILE_RECOVERING } from "../protocol/route
 import { noQuery } from "../protocol/transactions.ts";
 import { daemonHandlers } from "./daemon.ts";
 import { type AppContext, type AppEnv, type AppParts, type Handler, searchOf } from "./exchange.ts";
+import { participantHandlers } from "./participants.ts";
 import { problemResponse } from "./problem.ts";
 import { replicaHandlers } from "./replicas.ts";
 import { repositoryHandlers } from "./repositories.ts";
@@ -36,6 +37,7 @@ export function createApp(parts: AppParts): Hono<AppEnv> {
     ...transactionHandlers(parts),
     ...sagaHandlers(parts),
     ...replicaHandlers(parts),
+    ...participantHandlers(parts),
     ...daemonHandlers(parts, requests),
   };
   const app = new Hono<AppEnv>();

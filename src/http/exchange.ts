@@ -15,12 +15,14 @@ import {
 } from "../core/ids.ts";
 import { decode } from "../protocol/decode.ts";
 import { decodeQuery } from "../protocol/query.ts";
+import type { ParticipantRegistry } from "../participants/registry.ts";
 import type { Clock } from "../system/clock.ts";
 import type { Replicator } from "../replicas/replicator.ts";
 import type { SagaEngine } from "../sagas/saga_engine.ts";
 import type { Random } from "../system/random.ts";
 import type { RepositoryCatalog } from "../transactions/catalog.ts";
 import type { EventBus } from "../transactions/events.ts";
+import type { InDoubt } from "../transactions/in_doubt.ts";
 import type { LayerReader, TransactionManager } from "../transactions/manager.ts";
 import type { StackWriter } from "../views/stack_writer.ts";
 import type { ViewReader } from "../views/view_reader.ts";
@@ -41,6 +43,8 @@ export interface AppParts {
   readonly events: EventBus;
   readonly sagas: SagaEngine;
   readonly replicas: Replicator;
+  readonly participants: Pick<ParticipantRegistry, "add" | "documents" | "remove">;
+  readonly inDoubt: Pick<InDoubt, "explain" | "list" | "resolve">;
   readonly control: DaemonControl;
   readonly metrics: Metrics;
   readonly clock: Clock;

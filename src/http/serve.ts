@@ -41,6 +41,8 @@ export interface DaemonOptions {
   readonly repositories: readonly { readonly name: string; readonly path: string }[];
   /** URL of a PostgreSQL in which sagas are kept, or null. */
   readonly sagaStore: string | null;
+  /** `HOST:PORT` or `unix:PATH` each. */
+  readonly allowParticipants: readonly string[];
   readonly version: string;
   readonly uid: number;
   /** Writes the one ready line. */
@@ -105,6 +107,7 @@ class Daemon implements DaemonControl {
         random: this.#random,
         metrics: this.#metrics,
         stateDirectory: stateDir,
+        allowedParticipants: this.#options.allowParticipants,
         version,
         pid: Deno.pid,
         onFatal: (error) => this.#die(error),
@@ -184,6 +187,12 @@ class Daemon implements DaemonControl {
       },
       get replicas() {
         return servedReplicas();
+      },
+      get participants() {
+        return served().twoPhase.registry;
+      },
+      get inDoubt() {
+        return served().inDoubt;
       },
       get sagas() {
         return servedSagas();

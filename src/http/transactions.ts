@@ -111,6 +111,7 @@ export function decodeBegin(json: unknown, idempotency: IdempotencyKey | null): 
     leaseMs: body.lease_ms,
     prepareTimeoutMs: body.prepare_timeout_ms,
     tenantId: body.tenant_id,
+    operationType: body.operation_type,
     labels: body.labels,
     operations: body.operations,
     commit: body.commit,

@@ -14,13 +14,8 @@
  */
 import type { BranchContext, Decision, ParticipantKind } from "../core/branch.ts";
 import type { ParticipantName } from "../core/ids.ts";
+import type { SqlStatement } from "../core/operations.ts";
 import type { Json } from "../core/structured_value.ts";
-
-/** One SQL statement with its parameters (`$1`, `$2`, ...). */
-export interface SqlStatement {
-  readonly text: string;
-  readonly params: readonly Json[];
-}
 
 /** What a transaction does at a participant. */
 export type ParticipantWork =

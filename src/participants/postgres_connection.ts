@@ -18,6 +18,9 @@ const TEXT_TYPES = [16, 17, 20, 21, 23, 25, 26, 114, 700, 701, 1082, 1114, 1184,
 /** Also without parameters; the library's types do not know the second field. */
 const EXTENDED = { prepare: false, simple: false };
 
+/** Named, so that the library does not ask the environment; its types do not know the first. */
+const UNASKED = { sslnegotiation: null, target_session_attrs: undefined, max_pipeline: 100 };
+
 /** A row by column names; every value is text or null. */
 export type Row = Readonly<Record<string, string | null>>;
 
@@ -35,6 +38,7 @@ export class PostgresConnection {
       pass: address.password,
       database: address.database,
       ssl: address.tls === "disable" ? false : address.tls,
+      ...UNASKED,
       max: 1,
       idle_timeout: 0,
       connect_timeout: Math.max(1, Math.ceil(timeoutMs / 1_000)),

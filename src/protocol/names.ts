@@ -8,10 +8,12 @@ import {
   parseFilePath,
   parseLayerName,
   parseObjectId,
+  parseParticipantName,
   parseRefName,
   parseRepositoryName,
   parseSavepointName,
   parseTransactionId,
+  type ParticipantName,
   type RefName,
   type RepositoryName,
   type SavepointName,
@@ -47,6 +49,15 @@ export const repositoryName: z.ZodType<RepositoryName, string> = parsedString(pa
   pattern: "^[A-Za-z0-9][A-Za-z0-9._-]*$",
   maxLength: 100,
 });
+
+export const participantName: z.ZodType<ParticipantName, string> = parsedString(
+  parseParticipantName,
+  {
+    description: "Name of a registered participant",
+    pattern: "^[A-Za-z0-9][A-Za-z0-9._-]*$",
+    maxLength: 64,
+  },
+);
 
 export const layerName: z.ZodType<LayerName, string> = parsedString(parseLayerName, {
   description: "One to eight `/`-separated parts of `[A-Za-z0-9._-]`, valid in a ref name",

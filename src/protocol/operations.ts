@@ -13,13 +13,15 @@ import {
 import { OPERATIONS_PER_REQUEST_MAX } from "../core/limits.ts";
 import type { FileContent, LayerOrigin, Operation } from "../core/operations.ts";
 import { inexactNumber } from "../core/structured_value.ts";
-import { filePath, layerName, objectId, parsedString, refName, repositoryName } from "./names.ts";
-
-/** Operations of the wire contract that this version of the daemon does not perform. */
-const LATER_OPERATIONS: ReadonlySet<unknown> = new Set([
-  "sql",
-  "http",
-]);
+import {
+  filePath,
+  layerName,
+  objectId,
+  parsedString,
+  participantName,
+  refName,
+  repositoryName,
+} from "./names.ts";
 
 const onLayer = {
   repository: repositoryName,
@@ -138,11 +140,25 @@ const verify = z.strictObject({
   return { ...rest, ref: named };
 }).meta({ description: "Exactly one of `layer` and `ref`" });
 
+const sql = z.strictObject({
+  op: z.literal("sql"),
+  participant: participantName,
+  statements: z.array(z.strictObject({
+    text: z.string().min(1),
+    params: z.array(z.json()).default([]),
+  })).min(1),
+}).meta({ description: "Statements in one PostgreSQL transaction, in order" });
+
+const http = z.strictObject({
+  op: z.literal("http"),
+  participant: participantName,
+  payload: z.json(),
+}).meta({ description: "What a service is asked to prepare, and later to commit or abort" });
+
 function describeRefusal(input: unknown): string | undefined {
   if (typeof input !== "object" || input === null || Array.isArray(input)) return undefined;
   const op = "op" in input ? input.op : undefined;
   if (op === undefined) return "An operation has an op";
-  if (LATER_OPERATIONS.has(op)) return `Operation ${quote(String(op))} is not supported yet`;
   return `No operation is called ${quote(String(op))}`;
 }
 
@@ -159,6 +175,8 @@ export const operation: z.ZodType<Operation> = z.discriminatedUnion(
     deleteLayer,
     updateRef,
     verify,
+    sql,
+    http,
   ],
   { error: (issue) => describeRefusal(issue.input) },
 ).meta({ id: "Operation" });

@@ -5,6 +5,7 @@
 import { DAEMON_ROUTES } from "./daemon_routes.ts";
 import { REPLICA_ROUTES } from "./replicas.ts";
 import { REPOSITORY_ROUTES } from "./repository_routes.ts";
+import { PARTICIPANT_ROUTES } from "./participant_routes.ts";
 import type { Route } from "./route.ts";
 import { VIEW_ROUTES } from "./view_routes.ts";
 import { SAGA_ROUTES } from "./saga_routes.ts";
@@ -16,7 +17,9 @@ export type DaemonRouteId = keyof typeof DAEMON_ROUTES;
 export type ViewRouteId = keyof typeof VIEW_ROUTES;
 export type ReplicaRouteId = keyof typeof REPLICA_ROUTES;
 export type SagaRouteId = keyof typeof SAGA_ROUTES;
+export type ParticipantRouteId = keyof typeof PARTICIPANT_ROUTES;
 export type RouteId =
+  | ParticipantRouteId
   | ViewRouteId
   | RepositoryRouteId
   | TransactionRouteId
@@ -31,6 +34,7 @@ export const ROUTES: Readonly<Record<RouteId, Route>> = {
   ...TRANSACTION_ROUTES,
   ...SAGA_ROUTES,
   ...REPLICA_ROUTES,
+  ...PARTICIPANT_ROUTES,
   ...DAEMON_ROUTES,
 };
 

@@ -51,6 +51,10 @@ const labels = z.record(textOfBytes(LABEL_BYTES_MAX).min(1), textOfBytes(LABEL_B
 /** A tenant's name, opaque to the daemon. */
 export const tenantId = textOfBytes(LABEL_BYTES_MAX).min(1);
 
+const operationType = textOfBytes(LABEL_BYTES_MAX).min(1).meta({
+  description: "What the transaction is for; participants are told",
+});
+
 const leaseMs = milliseconds(LEASE_MS_MIN, LEASE_MS_MAX);
 
 const lock = z.strictObject({
@@ -69,6 +73,7 @@ export const beginBody = z.strictObject({
   lease_ms: leaseMs.default(LEASE_MS_DEFAULT),
   prepare_timeout_ms: milliseconds(1, PREPARE_TIMEOUT_MS_MAX).default(PREPARE_TIMEOUT_MS_DEFAULT),
   tenant_id: tenantId.nullable().default(null),
+  operation_type: operationType.nullable().default(null),
   labels: labels.default({}),
   pattern: z.literal("two_phase_commit").default("two_phase_commit"),
   operations: operationList.default([]),

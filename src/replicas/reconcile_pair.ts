@@ -146,6 +146,7 @@ async function commit(
     lockTimeoutMs: LOCK_TIMEOUT_MS_DEFAULT,
     leaseMs: LEASE_MS_DEFAULT,
     prepareTimeoutMs: PREPARE_TIMEOUT_MS_DEFAULT,
+    operationType: null,
     tenantId: null,
     labels: { origin: "replica" },
     operations,

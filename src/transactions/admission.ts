@@ -194,7 +194,7 @@ export class Admission {
     if (!this.verdicts.has(member)) this.verdicts.set(member, verdict);
     if (!this.#members.includes(member)) return;
     this.#members = this.#members.filter((other) => other !== member);
-    if (member.prepared) return;
+    if (member.prepared || member.request.isHeld) return;
     for (const part of member.request.parts) this.releasePart(member, part);
   }
 

@@ -11,6 +11,7 @@ import {
   toFencingToken,
   type TransactionId,
 } from "../core/ids.ts";
+import { PREPARE_TIMEOUT_MS_DEFAULT } from "../core/limits.ts";
 import type { LockTables } from "../core/lock_table.ts";
 import type { RepositoryPart } from "../core/log_record.ts";
 import type { PreparedRecord } from "../core/recovery_plan.ts";
@@ -46,10 +47,12 @@ export class AdoptedTransactions {
   }
 
   /** Takes back a promise: exclusive locks on what it moves, shared ones on what it checks. */
-  prepared({ transaction: document, parts, idempotency: key }: PreparedRecord): void {
+  prepared({ transaction: document, parts, idempotency: key, branches }: PreparedRecord): void {
     const transaction = openedFrom(document, "prepared", key);
     if (key !== null) this.#parts.keys.adopt(key, transaction.id);
     transaction.promised = document.results;
+    transaction.promisedBranches = branches ?? [];
+    transaction.participants = document.participants;
     for (const part of parts) {
       const { repositoryId } = part;
       for (const { ref } of part.edits) {
@@ -89,6 +92,9 @@ export class AdoptedTransactions {
     if (key !== null) this.#parts.keys.adopt(key, transaction.id);
     transaction.results = document.results;
     transaction.problem = document.problem;
+    transaction.participants = document.participants.map((one) =>
+      one.outcome === "committed" ? { ...one, outcome: "in_doubt" } : one
+    );
     for (const ref of refs) this.#lock(transaction, ref, "exclusive");
     this.#parts.open.add(transaction);
     this.#parts.steps.awaitSettled(transaction, settled);
@@ -134,6 +140,8 @@ function openedFrom(
     labels: document.labels,
     createdAt: document.created_at,
     lockTimeoutMs: 0,
+    prepareTimeoutMs: PREPARE_TIMEOUT_MS_DEFAULT,
+    operationType: null,
     idempotency,
   };
   const transaction = new OpenTransaction(header, 0, Date.parse(document.updated_at), state);

@@ -14,6 +14,7 @@ import {
   parseTransactionId,
   type RepositoryId,
 } from "../core/ids.ts";
+import { isExternal } from "../core/operations.ts";
 import { OPEN_TRANSACTIONS_MAX } from "../core/limits.ts";
 import type { TransactionDocument } from "../core/transaction_document.ts";
 import type { RefSnapshot } from "../git/repository.ts";
@@ -143,7 +144,9 @@ export class BeginTransaction {
   /** Locks by repository; an unknown repository leaves nothing open. */
   #resolve(request: BeginRequest): HeldLock[] {
     const { catalog } = this.#parts;
-    for (const operation of request.operations) catalog.get(operation.repository);
+    for (const operation of request.operations) {
+      if (!isExternal(operation)) catalog.get(operation.repository);
+    }
     return request.locks.map(({ repository, layer, mode }) => ({
       repository: catalog.get(repository),
       ref: layerRef(layer),
@@ -165,6 +168,7 @@ export class BeginTransaction {
     const nowMs = clock.now();
     const id = parseTransactionId(random.ulid(nowMs));
     const { isolation, author, tenantId, labels, lockTimeoutMs, idempotency } = request;
+    const { operationType, prepareTimeoutMs } = request;
     const header = {
       id,
       fencingToken,
@@ -175,6 +179,8 @@ export class BeginTransaction {
       labels,
       createdAt: timestamp(nowMs),
       lockTimeoutMs,
+      prepareTimeoutMs,
+      operationType,
       idempotency,
     };
     return new OpenTransaction(header, request.leaseMs, nowMs);

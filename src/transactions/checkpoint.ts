@@ -41,6 +41,8 @@ export interface CheckpointParts {
   readonly fencing: FencingTokens;
   /** Failed transactions that no operator has resolved, with their `failed` records. */
   readonly unresolved: () => readonly LoggedCommit[];
+  /** What is open with participants. */
+  readonly openBranches: () => readonly LogRecord[];
   readonly clock: Clock;
   readonly version: string;
   readonly afterBytes: number;
@@ -163,6 +165,7 @@ export class Checkpointer {
       ...catalog.registrations(),
       ...prepared,
       ...stalled,
+      ...this.#parts.openBranches(),
       ...this.#parts.unresolved().flatMap(commitRecords),
     ];
   }

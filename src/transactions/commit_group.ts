@@ -25,6 +25,7 @@ import {
   timedForce,
   type Verdict,
 } from "./group_member.ts";
+import { branchesOf } from "./git_holds.ts";
 import { type Lane, REFLOG_COMMITTER } from "./lane.ts";
 import { tidy } from "./leftovers.ts";
 import { placeObjects } from "./placed_objects.ts";
@@ -133,6 +134,7 @@ export class CommitGroup {
       transaction: request.transaction,
       parts: request.parts,
       idempotency: request.idempotency,
+      ...branchesOf(request),
     }));
     const ended = this.#parts.endings.records();
     let lsns: Lsn[];

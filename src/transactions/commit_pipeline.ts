@@ -17,6 +17,7 @@ import type { TransactionDocument } from "../core/transaction_document.ts";
 import type { Random } from "../system/random.ts";
 import { CommitGroup, withProblem } from "./commit_group.ts";
 import type { AdmissionParts, CommitParts, GroupMember, Verdict } from "./group_member.ts";
+import { GitHolds } from "./git_holds.ts";
 import { Leftovers } from "./leftovers.ts";
 import type { CommitOutcome, CommitPipeline, CommitRequest, PrepareOutcome } from "./pipeline.ts";
 import { discardObjects, type Placing, releaseObjects, tidyPacks } from "./placed_objects.ts";
@@ -44,6 +45,7 @@ export class GroupCommitPipeline implements CommitPipeline {
   readonly #parts: PipelineParts & AdmissionParts;
   readonly stalled: StalledPublications;
   readonly prepared: PreparedTransactions;
+  readonly holds: GitHolds;
   readonly leftovers: Leftovers;
   readonly #turns: (() => Promise<void>)[] = [];
   #queue: Waiting[] = [];
@@ -60,11 +62,10 @@ export class GroupCommitPipeline implements CommitPipeline {
     this.#parts = { ...parts, promisedNames: (id) => this.#promisedNames(id) };
     const turn = <T>(work: () => Promise<T>) => this.turn(work);
     this.stalled = new StalledPublications(this.#parts, turn);
+    this.holds = new GitHolds(this.#parts, turn);
     this.leftovers = new Leftovers(this.#parts, turn);
-    this.prepared = new PreparedTransactions(
-      this.#parts,
-      (commit) => this.stalled.noteContradicted(commit),
-    );
+    const contradicted = this.stalled.noteContradicted.bind(this.stalled);
+    this.prepared = new PreparedTransactions(this.#parts, contradicted);
   }
 
   commit(request: CommitRequest): Promise<CommitOutcome> {
@@ -98,9 +99,9 @@ export class GroupCommitPipeline implements CommitPipeline {
   }
 
   noteRolledBack(transaction: TransactionDocument): void {
-    const lsn = this.#parts.log.status().lastLsn;
-    this.#parts.ledger.record([{ lsn, transaction, idempotency: null }]);
-    this.#parts.endings.add(transaction);
+    const { log, ledger, endings } = this.#parts;
+    ledger.record([{ lsn: log.status().lastLsn, transaction, idempotency: null }]);
+    endings.add({ kind: "rolled_back", transaction });
   }
 
   /** Runs work between groups. Rejects as the work does. */

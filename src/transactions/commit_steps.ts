@@ -30,6 +30,7 @@ import type { LockWaits } from "./lock_waits.ts";
 import type { Metrics } from "./metrics.ts";
 import type { OpenTransaction } from "./open_transaction.ts";
 import type { OpenTransactions } from "./open_transactions.ts";
+import type { ParticipantSteps } from "./participant_steps.ts";
 import type { CommitOutcome, CommitPipeline, CommitRequest, SettledOutcome } from "./pipeline.ts";
 import { repositoryError } from "./repository_errors.ts";
 
@@ -38,6 +39,7 @@ const logger = getLogger(["layerd", "transactions"]);
 export interface CommitStepsParts {
   readonly clock: Clock;
   readonly pipeline: CommitPipeline;
+  readonly participants: ParticipantSteps;
   readonly open: OpenTransactions;
   readonly access: LayerAccess;
   readonly waits: LockWaits;
@@ -59,9 +61,9 @@ export class CommitSteps {
     entry: IdempotencyEntry | null,
   ): Promise<TransactionDocument> {
     const request = await this.#ready(transaction, "commit", entry);
-    const { clock, metrics, pipeline } = this.#parts;
+    const { clock, metrics, participants } = this.#parts;
     const startMs = clock.monotonic();
-    const outcome = await pipeline.commit(request);
+    const outcome = await participants.commit(transaction, request);
     metrics.observeCommit(clock.monotonic() - startMs);
     return await this.#outcome(transaction, outcome, request.transaction.results);
   }
@@ -71,7 +73,7 @@ export class CommitSteps {
     const { id, idempotency } = transaction.header;
     const entry = idempotency === null ? null : this.#parts.keys.entry(idempotency, id);
     const request = await this.#ready(transaction, "prepare", entry);
-    const outcome = await this.#parts.pipeline.prepare(request);
+    const outcome = await this.#parts.participants.prepare(transaction, request);
     if (outcome.kind === "refused") throw this.#refuse(transaction, outcome.error);
     transaction.advance("vote_prepared");
     transaction.leaseExpiresAtMs = null;
@@ -82,7 +84,7 @@ export class CommitSteps {
 
   async commitPrepared(transaction: OpenTransaction): Promise<TransactionDocument> {
     transaction.advance("commit");
-    const outcome = await this.#parts.pipeline.commitPrepared(transaction.id);
+    const outcome = await this.#parts.participants.commitPrepared(transaction);
     if (outcome.kind !== "refused") {
       return await this.#outcome(transaction, outcome, transaction.promised);
     }
@@ -95,6 +97,7 @@ export class CommitSteps {
     transaction.advance("rollback");
     const document = this.#rolledBack(transaction, null);
     await this.#parts.pipeline.rollbackPrepared(transaction.id, document);
+    this.#parts.participants.rolledBack(transaction);
     transaction.advance("rolled_back");
     this.#parts.open.end(transaction, document);
     return document;
@@ -147,6 +150,8 @@ export class CommitSteps {
         parts,
         transaction: transaction.endDocument("committed", resultsOf(parts), null, clock.now()),
         idempotency: entry,
+        branches: [],
+        isHeld: false,
         reliesOn: new Map(
           [...transaction.changes.repositories].map((changes) => [
             changes.repository.id,
@@ -247,9 +252,13 @@ export class CommitSteps {
 
 /** A refusal as the transaction's document keeps it. */
 export function problemOf(error: LayerdError): ProblemSummary {
-  const { conflicts } = error.details;
-  const problem = { code: error.code, detail: error.message };
-  return conflicts === undefined ? problem : { ...problem, conflicts };
+  const { conflicts, participants } = error.details;
+  return {
+    code: error.code,
+    detail: error.message,
+    ...conflicts === undefined ? {} : { conflicts },
+    ...participants === undefined ? {} : { participants },
+  };
 }
 
 async function buildParts(

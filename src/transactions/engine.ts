@@ -5,7 +5,7 @@
  *   state directory lock -> log (forced) -> ledger -> repositories -> recovery -> manager
  */
 import { getLogger } from "@logtape/logtape";
-import { parseTransactionId, type RepositoryId } from "../core/ids.ts";
+import { parseTransactionId, type RepositoryId, type TransactionId } from "../core/ids.ts";
 import { CHECKPOINT_BYTES } from "../core/limits.ts";
 import { type LoggedCommit, unfinishedParts } from "../core/recovery_plan.ts";
 import { openRepository } from "../git/open_repository.ts";
@@ -25,8 +25,9 @@ import { RingEventBus } from "./event_bus.ts";
 import { Endings } from "./endings.ts";
 import type { EventBus } from "./events.ts";
 import { FencingTokens } from "./fencing.ts";
-import type { CommitParts } from "./group_member.ts";
+import { type CommitParts, forceStubbornly } from "./group_member.ts";
 import { HeldRefs } from "./held_refs.ts";
+import { InDoubt } from "./in_doubt.ts";
 import { createLayerReader } from "./layer_reader.ts";
 import { LedgerWriter } from "./ledger_writer.ts";
 import type { LayerReader } from "./manager.ts";
@@ -36,6 +37,7 @@ import { recover, type Recovered, type RecoveryParts } from "./recovery.ts";
 import { LoggedRepositoryCatalog } from "./repository_catalog.ts";
 import { recoverReturned } from "./returned_repository.ts";
 import { claimStateDirectory, type StateDirectory } from "./state_directory.ts";
+import { TwoPhase } from "./two_phase.ts";
 import { createTransactionManager } from "./transaction_manager.ts";
 
 const logger = getLogger(["layerd", "engine"]);
@@ -50,6 +52,8 @@ export interface EngineOptions {
   readonly pid: number;
   /** The log failed for good: the process must end, keeping its locks for the next start. */
   readonly onFatal: (error: unknown) => void;
+  /** As `--allow-participant` names them; none where it is absent. */
+  readonly allowedParticipants?: readonly string[];
   /** Another ledger and smaller sizes, for a simulated machine. */
   readonly openLedger?: typeof openSqliteLedger;
   readonly logSizes?: LogSizes;
@@ -58,6 +62,8 @@ export interface EngineOptions {
 
 export interface Engine {
   readonly catalog: LoggedRepositoryCatalog;
+  readonly twoPhase: TwoPhase;
+  readonly inDoubt: InDoubt;
   readonly manager: ReturnType<typeof createTransactionManager>;
   readonly reader: LayerReader;
   readonly events: EventBus;
@@ -111,6 +117,14 @@ async function assemble(
   };
   const pipeline = new GroupCommitPipeline({ ...commit, random, onFatal: options.onFatal });
   const recovery = { commit, catalog, pipeline };
+  const twoPhase = new TwoPhase({
+    ...options,
+    events,
+    commit,
+    pipeline,
+    allowed: options.allowedParticipants ?? [],
+  });
+  await twoPhase.open();
   const recovered = await recover(recovery);
   const fencing = new FencingTokens(log, recovered.digest.fencingUpTo);
   const manager = createTransactionManager({
@@ -118,6 +132,9 @@ async function assemble(
     random,
     catalog,
     pipeline,
+    coordinator: twoPhase.coordinator,
+    participants: () => twoPhase.registry,
+    logId: log.logId,
     ledger,
     events,
     fileSystem,
@@ -125,12 +142,22 @@ async function assemble(
     nextFencingToken: () => fencing.next(),
     spoolDirectory: state.spool,
   });
-  adoptOpenTransactions(manager, recovered);
-  const checkpointer = checkpointerFor(options, { commit, catalog, pipeline, fencing, recovered });
+  adoptOpenTransactions(manager, recovered, twoPhase.committed());
+  twoPhase.resume(manager, recovered, catalog);
+  const checkpointer = checkpointerFor(options, {
+    commit,
+    catalog,
+    pipeline,
+    fencing,
+    recovered,
+    twoPhase,
+  });
   const absent = new AbsentRepositories(clock, catalog);
   absent.watch();
   return {
     catalog,
+    twoPhase,
+    inDoubt: inDoubtOf(twoPhase, pipeline, commit, recovered),
     manager,
     reader: createLayerReader({ catalog, transactions: manager, fileSystem }),
     events,
@@ -140,6 +167,7 @@ async function assemble(
     async close(timeoutMs) {
       await absent.stop();
       await manager.drain(timeoutMs);
+      await twoPhase.close();
       await pipeline.drain();
       await checkpointer.run().catch((error) => {
         logger.warn("No checkpoint at the end, the next start reads more log: {error}", { error });
@@ -153,18 +181,42 @@ async function assemble(
   };
 }
 
+function inDoubtOf(
+  twoPhase: TwoPhase,
+  pipeline: GroupCommitPipeline,
+  commit: CommitParts,
+  recovered: Recovered,
+): InDoubt {
+  return new InDoubt({
+    twoPhase,
+    gitCommits: () => [
+      ...recovered.failed,
+      ...pipeline.stalled.failed(),
+      ...pipeline.stalled.commits(),
+    ],
+    gitReason: ({ record }) =>
+      record.parts.map((part) => pipeline.stalled.reason(part.repositoryId)?.message)
+        .find((reason) => reason !== undefined) ?? "Not published yet",
+    force: (record) =>
+      pipeline.turn(async () => {
+        await forceStubbornly(commit, [record]);
+      }),
+  });
+}
+
 interface Checkpointed {
   readonly commit: CommitParts;
   readonly catalog: LoggedRepositoryCatalog;
   readonly pipeline: GroupCommitPipeline;
   readonly fencing: FencingTokens;
   readonly recovered: Recovered;
+  readonly twoPhase: TwoPhase;
 }
 
 /** The checkpointer, poked after each group. */
 function checkpointerFor(
   { version, checkpointBytes }: EngineOptions,
-  { commit, catalog, pipeline, fencing, recovered }: Checkpointed,
+  { commit, catalog, pipeline, fencing, recovered, twoPhase }: Checkpointed,
 ): Checkpointer {
   const { log, ledger, clock } = commit;
   const failed = new Map(recovered.failed.map((one) => [one.record.transaction.id, one]));
@@ -176,6 +228,7 @@ function checkpointerFor(
     fencing,
     clock,
     version,
+    openBranches: () => twoPhase.coordinator.records(),
     unresolved: () => [...failed.values(), ...pipeline.stalled.failed()],
     afterBytes: checkpointBytes ?? CHECKPOINT_BYTES,
   });
@@ -247,11 +300,13 @@ function hasUnfinished(pipeline: GroupCommitPipeline, id: RepositoryId): boolean
 function adoptOpenTransactions(
   manager: ReturnType<typeof createTransactionManager>,
   recovered: Recovered,
+  withParticipants: ReadonlyMap<TransactionId, unknown>,
 ): void {
   for (const { record } of recovered.prepared) {
     manager.adoptPrepared(record);
   }
   for (const { commit, settled } of recovered.stalled) {
+    if (withParticipants.has(parseTransactionId(commit.record.transaction.id))) continue;
     const refs = unfinishedParts(commit).flatMap((part) =>
       part.edits.map(({ ref }) => ({ repositoryId: part.repositoryId, ref }))
     );

@@ -1,10 +1,11 @@
 /** The manager as its own process uses it: what it is made of, and what recovery hands it. */
-import type { FencingToken, RepositoryId, TransactionId } from "../core/ids.ts";
+import type { FencingToken, LogId, RepositoryId, TransactionId } from "../core/ids.ts";
 import type { RepositoryPart } from "../core/log_record.ts";
 import type { PreparedRecord } from "../core/recovery_plan.ts";
 import type { TransactionDocument } from "../core/transaction_document.ts";
 import type { Repository } from "../git/repository.ts";
 import type { Ledger } from "../ledger/ledger.ts";
+import type { ParticipantRegistry } from "../participants/registry.ts";
 import type { Clock } from "../system/clock.ts";
 import type { FileSystem } from "../system/file_system.ts";
 import type { Random } from "../system/random.ts";
@@ -15,6 +16,7 @@ import type { TransactionReads } from "./layer_reader.ts";
 import type { BeginRequest, IdempotencyKey, TransactionManager } from "./manager.ts";
 import type { Metrics } from "./metrics.ts";
 import type { CommitPipeline, SettledOutcome } from "./pipeline.ts";
+import type { TwoPhaseCoordinator } from "./two_phase_coordinator.ts";
 import type { StagingContext } from "./staging_checks.ts";
 
 export type StagedWork = (context: StagingContext) => Promise<number>;
@@ -24,6 +26,9 @@ export interface TransactionManagerParts {
   readonly random: Random;
   readonly catalog: Pick<RepositoryCatalog, "get" | "byId" | "all" | "requireWritable">;
   readonly pipeline: CommitPipeline;
+  readonly coordinator: TwoPhaseCoordinator;
+  readonly participants: () => ParticipantRegistry;
+  readonly logId: LogId;
   readonly ledger: Ledger;
   readonly events: EventBus;
   /** Rises with every begin over the life of the log. */

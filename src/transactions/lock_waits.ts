@@ -8,7 +8,7 @@
  * W3. Locks are given back by release() only, all of an owner's at once.
  */
 import { LayerdError, type LockHolder } from "../core/errors.ts";
-import { layerOfRef, type RefName, type TransactionId } from "../core/ids.ts";
+import { layerOfRef, parseTransactionId, type RefName, type TransactionId } from "../core/ids.ts";
 import type { Grant, LockTables } from "../core/lock_table.ts";
 import type { LockMode } from "../core/transaction_document.ts";
 import type { Repository } from "../git/repository.ts";
@@ -42,6 +42,8 @@ export class LockWaits {
   readonly #events: EventBus;
   readonly #metrics: Metrics;
   readonly #waits = new Map<TransactionId, Wait>();
+  /** What a transaction that is decided still waits for. */
+  whyHeld: (id: TransactionId) => string | null = () => null;
 
   constructor(tables: LockTables, clock: Clock, events: EventBus, metrics: Metrics) {
     this.#tables = tables;
@@ -128,9 +130,16 @@ export class LockWaits {
     return new LayerdError(
       "lock_timeout",
       `No ${mode} lock on ${ref} of repository ${repository.name} within ${timeoutMs} ms: ` +
-        `${namesOf(holders)} in the way`,
+        `${namesOf(holders)} in the way${this.#why(holders)}`,
       { holders },
     );
+  }
+
+  /** What holds a holder up, where that is known. */
+  #why(holders: readonly LockHolder[]): string {
+    const reasons = holders.map((holder) => this.whyHeld(parseTransactionId(holder.transaction_id)))
+      .filter((reason) => reason !== null);
+    return reasons.length === 0 ? "" : ` (${reasons.join("; ")})`;
   }
 
   /** The error of a victim, which names whom it waited for: the next one of the cycle. */

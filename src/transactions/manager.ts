@@ -40,6 +40,8 @@ export interface BeginRequest {
   readonly leaseMs: number;
   readonly prepareTimeoutMs: number;
   readonly tenantId: string | null;
+  /** What participants are told that the transaction is for. */
+  readonly operationType: string | null;
   readonly labels: Readonly<Record<string, string>>;
   readonly operations: readonly Operation[];
   /** One-shot: stage, commit, and leave nothing open on failure. */

@@ -15,10 +15,12 @@ import {
   type RepositoryId,
   type TransactionId,
 } from "../core/ids.ts";
+import type { Branch } from "../core/branch.ts";
 import type {
   Identity,
   Isolation,
   LockMode,
+  ParticipantDocument,
   ProblemSummary,
   RefResult,
   TransactionDocument,
@@ -42,6 +44,8 @@ export interface TransactionHeader {
   /** RFC 3339. */
   readonly createdAt: string;
   readonly lockTimeoutMs: number;
+  readonly prepareTimeoutMs: number;
+  readonly operationType: string | null;
   readonly idempotency: IdempotencyKey | null;
 }
 
@@ -83,6 +87,12 @@ export class OpenTransaction {
   results: readonly RefResult[] = [];
   /** Where the refs will move once a prepared transaction is told to commit. */
   promised: readonly RefResult[] = [];
+  /** Participants outside, once they were asked. */
+  participants: readonly ParticipantDocument[] = [];
+  /** Branches that a promise has prepared at participants. */
+  promisedBranches: readonly Branch[] = [];
+  /** How often participants were asked: a second attempt has other branches. */
+  attempts = 0;
   /** Accepted calls that have no answer yet. */
   callsServed = 0;
 
@@ -214,7 +224,7 @@ export class OpenTransaction {
         commit,
       })),
       results: this.results,
-      participants: [],
+      participants: this.participants,
       problem: this.problem,
     };
   }

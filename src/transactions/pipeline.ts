@@ -1,4 +1,5 @@
 /** The commit pipeline as the manager uses it. */
+import type { Branch } from "../core/branch.ts";
 import type { IdempotencyEntry, RepositoryPart } from "../core/log_record.ts";
 import type { LayerdError } from "../core/errors.ts";
 import type { ObjectId, RepositoryId, TransactionId } from "../core/ids.ts";
@@ -17,6 +18,10 @@ export interface CommitRequest {
   readonly idempotency: IdempotencyEntry | null;
   /** Objects of native git's that the parts point at: still there, under the locks? */
   readonly reliesOn: ReadonlyMap<RepositoryId, readonly ObjectId[]>;
+  /** Branches that are prepared at participants; the decision names them. */
+  readonly branches: readonly Branch[];
+  /** Whether its ref locks stand already, and stay when it leaves a group (git_holds.ts). */
+  readonly isHeld: boolean;
   /** Monotonic milliseconds after which a foreign lock ends in `repository_locked`. */
   readonly deadlineMs: number;
   /** Asked under the locks, right before the decision: may it still commit (lease)? */

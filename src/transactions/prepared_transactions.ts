@@ -22,6 +22,7 @@ import {
   timedForce,
   type Verdict,
 } from "./group_member.ts";
+import { branchesOf } from "./git_holds.ts";
 import { tidy } from "./leftovers.ts";
 import type { CommitOutcome, CommitRequest } from "./pipeline.ts";
 import { discardObjects, placeObjects } from "./placed_objects.ts";
@@ -81,6 +82,7 @@ export class PreparedTransactions {
       reliesOn: [...request.reliesOn].flatMap(([repositoryId, objects]) =>
         objects.length === 0 ? [] : [{ repositoryId, objects }]
       ),
+      ...branchesOf(request),
     };
     try {
       for (const [id, { repository: { publisher } }] of admission.lanes) {
@@ -129,6 +131,8 @@ export class PreparedTransactions {
       // The key of a begin ends with its transaction.
       idempotency: null,
       reliesOn: reliedOnAtCommit(record),
+      branches: record.branches ?? [],
+      isHeld: false,
       deadlineMs: this.#parts.clock.monotonic() + PREPARED_COMMIT_MS_MAX,
       stillWanted: () => true,
     };
@@ -162,6 +166,7 @@ export class PreparedTransactions {
       transaction: request.transaction,
       parts,
       idempotency,
+      ...branchesOf(request),
     };
     const failures: FailedRecord[] = parts.map(({ repositoryId }) => ({
       kind: "failed",

@@ -10,6 +10,7 @@ import type { ObjectId, RefName } from "../core/ids.ts";
 import { OPERATIONS_PER_TRANSACTION_MAX } from "../core/limits.ts";
 import type { Operation } from "../core/operations.ts";
 import type { Repository } from "../git/repository.ts";
+import type { ParticipantRegistry } from "../participants/registry.ts";
 import type { Clock } from "../system/clock.ts";
 import type { FileSystem } from "../system/file_system.ts";
 import type { RepositoryCatalog } from "./catalog.ts";
@@ -29,6 +30,7 @@ export interface StageStepsParts {
   readonly clock: Clock;
   readonly catalog: Pick<RepositoryCatalog, "get" | "requireWritable">;
   readonly access: LayerAccess;
+  readonly participants: () => ParticipantRegistry;
   readonly fileSystem: FileSystem;
   readonly steps: CommitSteps;
 }
@@ -99,6 +101,7 @@ export class StageSteps {
     return {
       changes: transaction.changes,
       repository: (name) => catalog.get(name),
+      participant: (name) => this.#parts.participants().get(name),
       requireWritable: (repository) => catalog.requireWritable(repository),
       touch: (repository, ref, mode) => access.touch(transaction, repository, ref, mode, signal),
       checkedOut: remembered((repository) => repository.refs.checkedOut()),

@@ -10,6 +10,7 @@
  */
 import type { ObjectId, RefName, RepositoryId } from "../core/ids.ts";
 import { LayerdError } from "../core/errors.ts";
+import type { ExternalOperation } from "../core/operations.ts";
 import { RefNameSet } from "../core/ref_name_set.ts";
 import {
   SAVEPOINTS_PER_TRANSACTION_MAX,
@@ -30,6 +31,11 @@ export interface RepositoryChanges {
   readonly found: Set<ObjectId>;
 }
 
+/** Work at a participant was staged. */
+interface Called {
+  readonly kind: "called";
+}
+
 interface Verified {
   readonly kind: "verified";
   readonly checks: Map<RefName, ObjectId | null>;
@@ -43,13 +49,24 @@ interface Mark {
 
 export class StagedChanges {
   readonly #repositories = new Map<RepositoryId, RepositoryChanges>();
-  readonly #journal: (Undo | Verified)[] = [];
+  readonly #journal: (Undo | Verified | Called)[] = [];
+  readonly #calls: ExternalOperation[] = [];
   readonly #savepoints = new Map<string, Mark>();
   #operations = 0;
   #bytes = 0;
 
   get operations(): number {
     return this.#operations;
+  }
+
+  /** Work at participants, in the order in which it was staged. */
+  get calls(): readonly ExternalOperation[] {
+    return this.#calls;
+  }
+
+  call(operation: ExternalOperation): void {
+    this.#calls.push(operation);
+    this.#journal.push({ kind: "called" });
   }
 
   get bytes(): number {
@@ -133,6 +150,10 @@ export class StagedChanges {
     while (this.#journal.length > mark.journal) {
       const undo = this.#journal.pop();
       if (undo === undefined) break;
+      if (undo.kind === "called") {
+        this.#calls.pop();
+        continue;
+      }
       if (undo.kind === "verified") {
         undo.checks.delete(undo.ref);
         continue;
@@ -179,8 +200,8 @@ function heldNow(undo: Undo): number {
 }
 
 /** Bytes in memory that only the journal keeps. */
-function heldBefore(undo: Undo | Verified): number {
-  if (undo.kind === "verified" || undo.kind === "parents") return 0;
+function heldBefore(undo: Undo | Verified | Called): number {
+  if (undo.kind === "called" || undo.kind === "verified" || undo.kind === "parents") return 0;
   if (undo.kind === "file") return bytesHeld(undo.before);
   return [...undo.files.values()].reduce((sum, file) => sum + bytesHeld(file), 0);
 }

@@ -8,11 +8,19 @@
  */
 import { LayerdError } from "../core/errors.ts";
 import { layerRef, quote } from "../core/ids.ts";
-import type { FileContent, FileMode, LayerOrigin, Operation } from "../core/operations.ts";
+import {
+  type FileContent,
+  type FileMode,
+  type GitOperation,
+  isExternal,
+  type LayerOrigin,
+  type Operation,
+} from "../core/operations.ts";
 import { objectId } from "../git/object_codec.ts";
 import type { Repository } from "../git/repository.ts";
 import { peel } from "../git/tag_peeling.ts";
 import { placeFile } from "./place_file.ts";
+import { stageCall } from "./staged_calls.ts";
 import type { LayerChange, StagedContent, StagedFile } from "./layer_change.ts";
 import {
   fileMode,
@@ -27,10 +35,11 @@ import {
 } from "./staging_checks.ts";
 
 type On<Op extends Operation["op"]> = Extract<Operation, { readonly op: Op }>;
-type LayerOperation = Exclude<Operation, On<"update_ref"> | On<"verify">>;
+type LayerOperation = Exclude<GitOperation, On<"update_ref"> | On<"verify">>;
 
 /** Applies one operation. */
 export async function applyOperation(context: StagingContext, op: Operation): Promise<void> {
+  if (isExternal(op)) return stageCall(context, op);
   const repository = context.repository(op.repository);
   if (op.op === "verify") return await verify(context, repository, op);
   context.requireWritable(repository);

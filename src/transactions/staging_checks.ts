@@ -8,6 +8,7 @@ import {
   type LayerName,
   layerOfRef,
   type ObjectId,
+  type ParticipantName,
   quote,
   type RefName,
   type RepositoryName,
@@ -16,6 +17,7 @@ import { namesAbove } from "../core/ref_name_set.ts";
 import type { FileMode } from "../core/operations.ts";
 import type { LockMode } from "../core/transaction_document.ts";
 import { validRefName } from "../git/ref_names.ts";
+import type { Participant } from "../participants/participant.ts";
 import type { RefSnapshot, Repository } from "../git/repository.ts";
 import type { FileSystem } from "../system/file_system.ts";
 import type { SpooledBlob } from "./blob_spool.ts";
@@ -25,6 +27,8 @@ import type { StagedChanges } from "./staged_changes.ts";
 /** What staging needs of the transaction around it. */
 export interface StagingContext {
   readonly changes: StagedChanges;
+  /** Throws `participant_not_found`. */
+  participant(name: ParticipantName): Pick<Participant, "name" | "kind">;
   /** Throws `repository_not_found`. */
   repository(name: RepositoryName): Repository;
   /** Throws `repository_quarantined`. */

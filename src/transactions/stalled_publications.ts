@@ -10,6 +10,7 @@ import type { TransactionDocument } from "../core/transaction_document.ts";
 import type { Random } from "../system/random.ts";
 import { type CommitParts, forceStubbornly, refsOf, type Verdict } from "./group_member.ts";
 import type { CommitOutcome, CommitRequest, SettledOutcome, Turn } from "./pipeline.ts";
+import { branchesOf } from "./git_holds.ts";
 import { tidy } from "./leftovers.ts";
 import { releaseObjects } from "./placed_objects.ts";
 import { redo } from "./redo.ts";
@@ -60,7 +61,7 @@ export class StalledPublications {
     const { transaction, parts, idempotency } = request;
     const commit: LoggedCommit = {
       lsn: verdict.lsn,
-      record: { kind: "commit", transaction, parts, idempotency },
+      record: { kind: "commit", transaction, parts, idempotency, ...branchesOf(request) },
       applied: new Set(verdict.applied),
       failed: new Map(),
       resolved: false,

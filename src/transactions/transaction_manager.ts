@@ -46,6 +46,7 @@ import type {
   UndoRequest,
 } from "./manager.ts";
 import { OpenTransactions } from "./open_transactions.ts";
+import { ParticipantSteps } from "./participant_steps.ts";
 import type { SettledOutcome } from "./pipeline.ts";
 import { StageSteps } from "./stage_steps.ts";
 import { type AwaitedState, reached, StateWaiters } from "./state_waiters.ts";
@@ -87,19 +88,18 @@ class PipelinedTransactionManager implements LocalTransactionManager {
     const waits = this.#waits = new LockWaits(tables, clock, events, metrics);
     const access = new LayerAccess(waits);
     const open = this.#open = new OpenTransactions({
-      clock,
-      ledger,
-      events,
+      ...parts,
       leases,
       waits,
       spool,
       keys,
       waiters,
-      metrics,
     });
+    waits.whyHeld = (id) => open.get(id)?.problem?.detail ?? null;
     const steps = this.#steps = new CommitSteps({
       clock,
       pipeline,
+      participants: new ParticipantSteps(parts),
       open,
       access,
       waits,

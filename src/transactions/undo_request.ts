@@ -26,6 +26,7 @@ export function undoingRequest(undone: TransactionDocument, request: UndoRequest
     lockTimeoutMs: request.lockTimeoutMs,
     leaseMs: LEASE_MS_DEFAULT,
     prepareTimeoutMs: PREPARE_TIMEOUT_MS_DEFAULT,
+    operationType: null,
     tenantId: tenant_id,
     labels: { [UNDOES]: id },
     operations: [],

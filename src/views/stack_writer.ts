@@ -67,6 +67,7 @@ function requestOf(message: string): BeginRequest {
     lockTimeoutMs: LOCK_TIMEOUT_MS_DEFAULT,
     leaseMs: LEASE_MS_DEFAULT,
     prepareTimeoutMs: PREPARE_TIMEOUT_MS_DEFAULT,
+    operationType: null,
     tenantId: null,
     labels: {},
     operations: [],

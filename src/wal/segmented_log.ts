@@ -35,6 +35,8 @@ const RESERVED_KINDS: ReadonlySet<LogRecord["kind"]> = new Set([
   "rolled_back",
   "failed",
   "resolved",
+  "branch_failed",
+  "ended",
   "checkpoint",
 ]);
 

@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import {
   parseObjectId,
+  parseParticipantName,
   parseRefName,
   parseRepositoryId,
   parseRepositoryName,
@@ -128,6 +129,22 @@ const reliesOn = fc.array(
   fc.record({ repositoryId: repositoryIds, objects: fc.array(objectIds, few) }),
   few,
 );
+const decisions = fc.constantFrom("committed" as const, "rolled_back" as const);
+const branches = fc.array(
+  fc.record({
+    participant: fc.constantFrom("pg", "flags").map(parseParticipantName),
+    kind: fc.constantFrom("postgres" as const, "http" as const),
+    key: texts,
+    context: fc.record({
+      transactionId: transactionIds,
+      tenantId: fc.option(texts),
+      operationType: fc.option(texts),
+      fencingToken: counts,
+    }),
+    payload: fc.oneof(fc.constant(null), fc.constant({ set: { a: [1, "b"] } })),
+  }),
+  few,
+);
 const part = { transactionId: transactionIds, repositoryId: repositoryIds };
 
 // By kind, so that a new kind of record does not compile before it is here.
@@ -140,9 +157,12 @@ const BY_KIND: { [K in LogRecord["kind"]]: fc.Arbitrary<LogRecord & { kind: K }>
     path: texts,
   }),
   repository_removed: ofKind("repository_removed", { repositoryId: repositoryIds }),
-  commit: ofKind("commit", { transaction: documents, parts, idempotency }),
+  commit: ofKind("commit", { transaction: documents, parts, idempotency, branches }),
   prepared: ofKind("prepared", { transaction: documents, parts, idempotency, reliesOn }),
   rolled_back: ofKind("rolled_back", { transaction: documents }),
+  asked: ofKind("asked", { decision: decisions, at: texts, branches }),
+  branch_failed: ofKind("branch_failed", { key: texts, reason: texts }),
+  ended: ofKind("ended", { keys: fc.array(texts, few) }),
   applied: ofKind("applied", part),
   failed: ofKind("failed", { ...part, reason: texts, conflicts }),
   resolved: ofKind("resolved", {

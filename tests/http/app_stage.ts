@@ -67,6 +67,8 @@ function partsOf(options: StageOptions, events: RingEventBus): AppParts {
       ...options.control,
     }),
     replicas: only<Replicator>("replicas", {}),
+    participants: only<AppParts["participants"]>("participants", {}),
+    inDoubt: only<AppParts["inDoubt"]>("inDoubt", {}),
     sagas: only<SagaEngine>("sagas", {}),
     events,
     metrics: new Metrics(),

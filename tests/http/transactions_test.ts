@@ -41,6 +41,7 @@ Deno.test("beginTransaction hands the decoded request to the manager", async () 
     lockTimeoutMs: 5_000,
     leaseMs: 500,
     prepareTimeoutMs: 10_000,
+    operationType: null,
     tenantId: "acme",
     labels: {},
     operations: [],

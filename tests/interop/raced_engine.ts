@@ -44,6 +44,7 @@ export async function engineOver(fileSystem: FileSystem): Promise<RacedEngine> {
         lockTimeoutMs: 5_000,
         leaseMs: 30_000,
         prepareTimeoutMs: 10_000,
+        operationType: null,
         tenantId: null,
         labels: {},
         operations,

@@ -123,12 +123,14 @@ Deno.test("operation names the field of what it refuses", () => {
   }
 });
 
-Deno.test("operation refuses what a later version performs by saying so", () => {
-  for (const op of ["sql", "http"]) {
-    const error = refusal({ op, ...on });
-    assertEquals(error.message, `Operation "${op}" is not supported yet`);
-    assertEquals(error.details.field, "operations[0].op");
-  }
+Deno.test("operation takes work at participants, which touches no repository", () => {
+  const statement = { text: "SELECT $1::int", params: [1] };
+  const operations = [
+    { op: "sql", participant: "pg", statements: [statement] },
+    { op: "http", participant: "flags", payload: { set: {} } },
+  ];
+  assertEquals<unknown>(decode(stageBody, { operations }).operations, operations);
+  assertEquals(refusal({ ...operations[1], ...on }).details.field, "operations[0].repository");
 });
 
 Deno.test("operation refuses a list beyond the limit", () => {

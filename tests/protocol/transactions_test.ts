@@ -20,6 +20,7 @@ Deno.test("beginBody gives every field its default", () => {
     lease_ms: 30_000,
     prepare_timeout_ms: 10_000,
     tenant_id: null,
+    operation_type: null,
     labels: {},
     pattern: "two_phase_commit",
     operations: [],

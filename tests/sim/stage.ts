@@ -40,6 +40,7 @@ export const BEGIN: BeginRequest = {
   lockTimeoutMs: 5_000,
   leaseMs: 30_000,
   prepareTimeoutMs: 10_000,
+  operationType: null,
   tenantId: null,
   labels: {},
   operations: [],

@@ -12,7 +12,7 @@ import {
   parseTransactionId,
   type TransactionId,
 } from "../../src/core/ids.ts";
-import type { FileContent, Operation } from "../../src/core/operations.ts";
+import type { FileContent, GitOperation, Operation } from "../../src/core/operations.ts";
 import type { Json } from "../../src/core/structured_value.ts";
 import type { TransactionDocument } from "../../src/core/transaction_document.ts";
 import { DenoClock } from "../../src/system/deno_clock.ts";
@@ -141,6 +141,7 @@ export class EngineScene {
       lockTimeoutMs: 5_000,
       leaseMs: 30_000,
       prepareTimeoutMs: 10_000,
+      operationType: null,
       tenantId: null,
       labels: {},
       operations: [],
@@ -225,32 +226,32 @@ function at(layer: string, transaction: TransactionId | null): ReadPoint {
   return { repository: app, layer: parseLayerName(layer), transaction, at: null };
 }
 
-export function create(layer: string): Operation {
+export function create(layer: string): GitOperation {
   return { op: "create_layer", repository: app, layer: parseLayerName(layer), from: null };
 }
 
 /** Creates a layer at a commit. */
-export function createAt(layer: string, commit: string): Operation {
+export function createAt(layer: string, commit: string): GitOperation {
   const from = { kind: "commit" as const, commit: parseObjectId(commit) };
   return { op: "create_layer", repository: app, layer: parseLayerName(layer), from };
 }
 
-export function createFrom(layer: string, from: string): Operation {
+export function createFrom(layer: string, from: string): GitOperation {
   const origin = from.startsWith("refs/")
     ? { kind: "ref" as const, ref: parseRefName(from) }
     : { kind: "layer" as const, layer: parseLayerName(from) };
   return { op: "create_layer", repository: app, layer: parseLayerName(layer), from: origin };
 }
 
-export function put(layer: string, path: string, text: string): Operation {
+export function put(layer: string, path: string, text: string): GitOperation {
   return putContent(layer, path, { kind: "inline", bytes: new TextEncoder().encode(text) });
 }
 
-export function putBlob(layer: string, path: string, oid: ObjectId): Operation {
+export function putBlob(layer: string, path: string, oid: ObjectId): GitOperation {
   return putContent(layer, path, { kind: "object", oid });
 }
 
-function putContent(layer: string, path: string, content: FileContent): Operation {
+function putContent(layer: string, path: string, content: FileContent): GitOperation {
   return {
     op: "put_file",
     repository: app,
@@ -261,7 +262,7 @@ function putContent(layer: string, path: string, content: FileContent): Operatio
   };
 }
 
-export function patch(layer: string, path: string, mergePatch: Json): Operation {
+export function patch(layer: string, path: string, mergePatch: Json): GitOperation {
   return {
     op: "patch_file",
     repository: app,
@@ -271,14 +272,14 @@ export function patch(layer: string, path: string, mergePatch: Json): Operation 
   };
 }
 
-export function merge(layer: string, from: string): Operation {
+export function merge(layer: string, from: string): GitOperation {
   const origin = /^[0-9a-f]{40}$/.test(from)
     ? { kind: "commit" as const, commit: parseObjectId(from) }
     : { kind: "layer" as const, layer: parseLayerName(from) };
   return { op: "merge_layer", repository: app, layer: parseLayerName(layer), from: origin };
 }
 
-export function remove(layer: string, path: string): Operation {
+export function remove(layer: string, path: string): GitOperation {
   return {
     op: "delete_file",
     repository: app,
@@ -287,7 +288,7 @@ export function remove(layer: string, path: string): Operation {
   };
 }
 
-export function move(layer: string, from: string, to: string): Operation {
+export function move(layer: string, from: string, to: string): GitOperation {
   return {
     op: "move_file",
     repository: app,
@@ -297,16 +298,16 @@ export function move(layer: string, from: string, to: string): Operation {
   };
 }
 
-export function dropLayer(layer: string): Operation {
+export function dropLayer(layer: string): GitOperation {
   return { op: "delete_layer", repository: app, layer: parseLayerName(layer) };
 }
 
-export function updateRef(ref: string, value: string | null): Operation {
+export function updateRef(ref: string, value: string | null): GitOperation {
   const oid = value === null ? null : parseObjectId(value);
   return { op: "update_ref", repository: app, ref: parseRefName(ref), new: oid };
 }
 
-export function verify(ref: string, commit: string | null): Operation {
+export function verify(ref: string, commit: string | null): GitOperation {
   const oid = commit === null ? null : parseObjectId(commit);
   return { op: "verify", repository: app, ref: parseRefName(ref), commit: oid };
 }

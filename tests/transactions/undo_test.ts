@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { LayerdError } from "../../src/core/errors.ts";
 import { parseLayerName, parseRepositoryName } from "../../src/core/ids.ts";
-import type { Operation } from "../../src/core/operations.ts";
+import type { GitOperation } from "../../src/core/operations.ts";
 import type { TransactionDocument } from "../../src/core/transaction_document.ts";
 import type { UndoRequest } from "../../src/transactions/manager.ts";
 import { git } from "../harness/git.ts";
@@ -38,7 +38,7 @@ async function conflictsOf(scene: EngineScene, done: TransactionDocument) {
   );
 }
 
-function inRepository(name: string, operation: Operation): Operation {
+function inRepository(name: string, operation: GitOperation): GitOperation {
   return { ...operation, repository: parseRepositoryName(name) };
 }
 
@@ -108,7 +108,7 @@ Deno.test("undo of an undo brings the change back", () =>
 Deno.test("undo deletes created layers and creates deleted ones, in several repositories", () =>
   withEngine(async (scene) => {
     await scene.serveRepository("lib");
-    const lib = (operation: Operation) => inRepository("lib", operation);
+    const lib = (operation: GitOperation) => inRepository("lib", operation);
     await scene.run(create("a"), put("a", "x", "1"), lib(create("b")), lib(put("b", "y", "1")));
     const before = await git(scene.path("app"), ["for-each-ref", "refs/layers"]);
     const libBefore = await git(scene.path("lib"), ["for-each-ref", "refs/layers"]);

@@ -1,0 +1,314 @@
+/**
+ * Two-phase commit over Git and participants outside (DESIGN section 3, GIT-SAFETY section 5).
+ *
+ *   1. The Git part takes and compares its locks, then gives packed-refs.lock back.
+ *   2. `asked` is forced: it names every branch, so that a crash leaves nobody unheard of.
+ *   3. All participants are asked at once, under a timeout. Read-only ones leave.
+ *   4. All prepared: the pipeline compares again and forces the decision with its branches.
+ *      Anybody not, or the pipeline refuses: presumed abort.
+ *   5. Everybody is told, and told again until they acknowledge (decision_teller.ts).
+ *
+ * T1. Nobody is told to commit before the commit record is durable.
+ * T2. After an abort was presumed every branch that may be prepared is told so.
+ */
+import type { Branch, OpenBranch } from "../core/branch.ts";
+import { LayerdError } from "../core/errors.ts";
+import type { ParticipantName, TransactionId } from "../core/ids.ts";
+import { ACKNOWLEDGEMENT_WAIT_MS } from "../core/limits.ts";
+import type { LogRecord } from "../core/log_record.ts";
+import type {
+  ParticipantDocument,
+  ProblemSummary,
+  TransactionDocument,
+} from "../core/transaction_document.ts";
+import type { ParticipantWork } from "../participants/participant.ts";
+import type { GroupCommitPipeline } from "./commit_pipeline.ts";
+import { type BranchEnd, DecisionTeller, type TellerParts } from "./decision_teller.ts";
+import { type CommitParts, forceStubbornly } from "./group_member.ts";
+import type { CommitOutcome, CommitRequest, PrepareOutcome, SettledOutcome } from "./pipeline.ts";
+import { failedDocument } from "./stalled_publications.ts";
+import { abortedBy, committedAs, documentOf, mayBePrepared, type Voted } from "./votes.ts";
+
+/** What a transaction does outside Git, with the branch that it does it under. */
+export interface BranchWork {
+  readonly branch: Branch;
+  readonly work: ParticipantWork;
+}
+
+export interface TwoPhaseRequest {
+  readonly commit: CommitRequest;
+  readonly work: readonly BranchWork[];
+  readonly prepareTimeoutMs: number;
+  /** Told whenever votes or outcomes change, for the transaction's document. */
+  readonly note: (participants: readonly ParticipantDocument[]) => void;
+}
+
+export interface CoordinatorParts extends Omit<TellerParts, "force" | "endings"> {
+  readonly commit: CommitParts;
+  readonly pipeline: GroupCommitPipeline;
+}
+
+type Asked =
+  | {
+    readonly kind: "prepared";
+    readonly request: CommitRequest;
+    readonly documents: ParticipantDocument[];
+  }
+  | { readonly kind: "refused"; readonly error: LayerdError };
+
+export class TwoPhaseCoordinator {
+  readonly #parts: CoordinatorParts;
+  readonly teller: DecisionTeller;
+  /** Branches that were asked and are not decided, promised ones included. */
+  readonly #undecided = new Map<string, Branch>();
+
+  constructor(parts: CoordinatorParts) {
+    this.#parts = parts;
+    this.teller = new DecisionTeller({
+      ...parts,
+      endings: parts.commit.endings,
+      force: (record) => parts.pipeline.turn(() => this.#force(record)),
+    });
+  }
+
+  /** Whether a branch of this key is somebody's. */
+  owns(key: string): boolean {
+    return this.#undecided.has(key) || this.teller.has(key);
+  }
+
+  isBusy(name: ParticipantName): boolean {
+    const branches = [
+      ...this.#undecided.values(),
+      ...this.teller.all().map((entry) => entry.branch),
+    ];
+    return branches.some((branch) => branch.participant === name);
+  }
+
+  /** Branches of a transaction that are prepared and undecided. */
+  promisedOf(id: TransactionId): Branch[] {
+    return [...this.#undecided.values()].filter(({ context }) => context.transactionId === id);
+  }
+
+  /** For a checkpoint: what the log must go on saying. */
+  records(): LogRecord[] {
+    const at = this.#now();
+    const asked: LogRecord[] = [...this.#undecided.values()].map((branch) => ({
+      kind: "asked",
+      decision: "rolled_back",
+      at,
+      branches: [branch],
+    }));
+    return [...asked, ...this.teller.records()];
+  }
+
+  async commit(request: TwoPhaseRequest): Promise<CommitOutcome> {
+    const asked = await this.#ask(request);
+    if (asked.kind === "refused") return asked;
+    const outcome = await this.#decide(request, asked.request);
+    if (outcome.kind === "refused") return outcome;
+    return await this.#afterDecision(asked.request, outcome, asked.documents, request.note);
+  }
+
+  /** The public promise, with its participants prepared. */
+  async prepare(request: TwoPhaseRequest): Promise<PrepareOutcome> {
+    const asked = await this.#ask(request);
+    if (asked.kind === "refused") return asked;
+    const outcome = await this.#parts.pipeline.prepare({ ...asked.request, isHeld: false });
+    if (outcome.kind === "refused") this.#giveUp(request, asked.request.branches);
+    return outcome;
+  }
+
+  /** After the commit of a promise: tells its participants. */
+  async committed(
+    transaction: TransactionDocument,
+    branches: readonly Branch[],
+    outcome: CommitOutcome,
+    note: TwoPhaseRequest["note"],
+  ): Promise<CommitOutcome> {
+    if (outcome.kind === "refused" || branches.length === 0) return outcome;
+    const request = { branches, transaction };
+    return await this.#afterDecision(request, outcome, [...transaction.participants], note);
+  }
+
+  /** After the rollback of a promise. */
+  rolledBack(branches: readonly Branch[]): void {
+    for (const branch of branches) this.#presumeAbort(branch);
+  }
+
+  /** A promise found by recovery: its branches are somebody's. */
+  adoptPromise(branches: readonly Branch[]): void {
+    for (const branch of branches) this.#undecided.set(branch.key, branch);
+  }
+
+  /** Takes over a decided transaction found by recovery; `git` is how its Git part ends. */
+  async adoptCommitted(
+    transaction: TransactionDocument,
+    open: readonly OpenBranch[],
+    git: Promise<SettledOutcome>,
+  ): Promise<SettledOutcome> {
+    const ends = open.map((one) => this.teller.adopt(one));
+    return await this.#settle(transaction, git, ends);
+  }
+
+  async #ask(request: TwoPhaseRequest): Promise<Asked> {
+    const { holds } = this.#parts.pipeline;
+    const refusal = await holds.hold(request.commit);
+    if (refusal !== null) return { kind: "refused", error: refusal };
+    const branches = request.work.map(({ branch }) => branch);
+    for (const branch of branches) this.#undecided.set(branch.key, branch);
+    try {
+      const asked: LogRecord = {
+        kind: "asked",
+        decision: "rolled_back",
+        at: this.#now(),
+        branches,
+      };
+      await this.#parts.pipeline.turn(() => this.#force(asked));
+    } catch (error) {
+      if (!(error instanceof LayerdError) || error.code === "io_error") throw error;
+      for (const { key } of branches) this.#undecided.delete(key);
+      holds.release(request.commit);
+      return { kind: "refused", error };
+    }
+    const votes = await Promise.all(request.work.map((work) => this.#vote(work, request)));
+    const documents = votes.map(documentOf);
+    request.note(documents);
+    const refused = votes.filter(({ vote }) => vote.vote === "abort" || vote.vote === "unknown");
+    if (refused.length > 0) {
+      this.#giveUp(request, votes.flatMap(mayBePrepared));
+      return { kind: "refused", error: abortedBy(refused) };
+    }
+    for (const { branch, vote } of votes) {
+      if (vote.vote === "read_only") this.#left(branch);
+    }
+    const prepared = votes.flatMap(({ branch, vote }) => vote.vote === "prepared" ? [branch] : []);
+    const transaction = { ...request.commit.transaction, participants: documents.map(committedAs) };
+    return {
+      kind: "prepared",
+      request: { ...request.commit, transaction, branches: prepared, isHeld: true },
+      documents,
+    };
+  }
+
+  async #vote({ branch, work }: BranchWork, request: TwoPhaseRequest): Promise<Voted> {
+    const registry = this.#parts.registry();
+    const refusal = registry.refusal(branch.participant);
+    if (refusal !== null) return { branch, vote: { vote: "abort", reason: refusal.message } };
+    const call = { ...branch, timeoutMs: request.prepareTimeoutMs };
+    return { branch, vote: await registry.get(branch.participant).prepare(call, work) };
+  }
+
+  /** Compares again and forces the decision; refused, everybody is told to abort. */
+  async #decide(request: TwoPhaseRequest, commit: CommitRequest): Promise<CommitOutcome> {
+    const outcome = await this.#parts.pipeline.commit(commit);
+    if (outcome.kind === "refused") this.#giveUp(request, commit.branches);
+    return outcome;
+  }
+
+  #giveUp(request: TwoPhaseRequest, maybePrepared: readonly Branch[]): void {
+    this.#parts.pipeline.holds.release(request.commit);
+    const told = new Set(maybePrepared.map(({ key }) => key));
+    for (const branch of maybePrepared) this.#presumeAbort(branch);
+    for (const { branch } of request.work) if (!told.has(branch.key)) this.#left(branch);
+  }
+
+  #presumeAbort(branch: Branch): void {
+    this.#undecided.delete(branch.key);
+    // How it ends is the operator's to see under in-doubt: the transaction has ended.
+    void this.teller.tell(branch, "rolled_back", this.#now());
+  }
+
+  /** A branch that has nothing to be told. */
+  #left(branch: Branch): void {
+    if (!this.#undecided.delete(branch.key)) return;
+    this.#parts.commit.endings.add({ kind: "ended", keys: [branch.key] });
+  }
+
+  /** Tells, and answers 202 where it takes longer than a client should wait. */
+  async #afterDecision(
+    { branches, transaction }: Pick<CommitRequest, "branches" | "transaction">,
+    git: Exclude<CommitOutcome, { kind: "refused" }>,
+    documents: readonly ParticipantDocument[],
+    note: TwoPhaseRequest["note"],
+  ): Promise<CommitOutcome> {
+    const outcomes = new Map(documents.map((one) => [one.name, one]));
+    const outcome = (name: string, of: ParticipantDocument["outcome"]) => {
+      const known = outcomes.get(name);
+      if (known) outcomes.set(name, { ...known, outcome: of });
+      note([...outcomes.values()]);
+    };
+    const ends = branches.map((branch) => {
+      this.#undecided.delete(branch.key);
+      outcome(branch.participant, "in_doubt");
+      const end = this.teller.tell(branch, "committed", transaction.updated_at);
+      end.then(({ kind }) =>
+        outcome(branch.participant, kind === "acknowledged" ? "committed" : "failed")
+      );
+      return end;
+    });
+    const gitSettled = git.kind === "committed" ? Promise.resolve(git) : git.settled;
+    const settled = this.#settle(transaction, gitSettled, ends);
+    const late = this.#parts.clock.sleep(ACKNOWLEDGEMENT_WAIT_MS).then(() => null);
+    const all = Promise.all(ends).then((all) => all);
+    const told = await Promise.race([all, late]);
+    if (told !== null && git.kind === "committed" && told.every(acknowledged)) return git;
+    // Contradicted at once: let the failure be seen before the answer is made.
+    if (told !== null && git.kind === "committed") {
+      return stalled(await settled, this.#pending(branches));
+    }
+    const problem = git.kind === "stalled" ? git.problem : this.#pending(branches);
+    return { kind: "stalled", problem, settled };
+  }
+
+  /** The transaction is over when its Git part and every branch are. */
+  async #settle(
+    transaction: TransactionDocument,
+    git: Promise<SettledOutcome>,
+    ends: readonly Promise<BranchEnd>[],
+  ): Promise<SettledOutcome> {
+    const [outcome, ...branches] = await Promise.all([git, ...ends]);
+    const contradicted = branches.find((end) => end.kind === "contradicted");
+    if (outcome.kind === "failed" || contradicted === undefined) return outcome;
+    const failed = failedDocument(transaction, contradicted.reason);
+    const { log, ledger } = this.#parts.commit;
+    ledger.record([{ lsn: log.status().lastLsn, transaction: failed, idempotency: null }]);
+    return { kind: "failed", transaction: failed };
+  }
+
+  #pending(branches: readonly Branch[]): ProblemSummary {
+    const open = this.teller.all().filter(({ branch }) =>
+      branches.some(({ key }) => key === branch.key)
+    );
+    const participants = open.map(({ branch, lastError }) => ({
+      name: branch.participant,
+      reason: lastError ?? "Has not answered yet",
+    }));
+    const names = participants.map(({ name }) => name).join(", ");
+    return {
+      code: "timeout",
+      detail: `Decided; ${names} has not acknowledged and is told again until it does`,
+      participants,
+    };
+  }
+
+  async #force(record: LogRecord): Promise<void> {
+    if (record.kind !== "asked") {
+      await forceStubbornly(this.#parts.commit, [record]);
+      return;
+    }
+    this.#parts.commit.log.append(record);
+    await this.#parts.commit.log.force();
+  }
+
+  #now(): string {
+    return new Date(this.#parts.clock.now()).toISOString();
+  }
+}
+
+function acknowledged(end: BranchEnd): boolean {
+  return end.kind === "acknowledged";
+}
+
+function stalled(outcome: SettledOutcome, problem: ProblemSummary): CommitOutcome {
+  return { kind: "stalled", problem, settled: Promise.resolve(outcome) };
+}

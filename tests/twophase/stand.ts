@@ -1,0 +1,114 @@
+/**
+ * A daemon with a PostgreSQL and a service as its participants, and repositories: each a
+ * process of its own that a test can kill.
+ */
+import { assertEquals } from "@std/assert";
+import { type Body, bodyOf, put } from "../harness/api.ts";
+import { assertNothingLeftBehind } from "../harness/repositories.ts";
+import type { Registered, Scene } from "../harness/scene.ts";
+import { PostgresServer } from "../participants/postgres.ts";
+import { ServiceProcess } from "../participants/service.ts";
+
+export const LAYER = "team/base";
+
+export class Stand {
+  private constructor(
+    readonly scene: Scene,
+    readonly postgres: PostgresServer,
+    readonly service: ServiceProcess,
+    readonly repositories: readonly Registered[],
+    readonly allowed: readonly string[],
+  ) {}
+
+  /** `urls`: where the daemon finds the participants, if not directly. */
+  static async make(
+    scene: Scene,
+    urls: {
+      readonly service?: (port: number) => Promise<string>;
+      readonly postgres?: (server: PostgresServer) => Promise<string>;
+    } = {},
+  ): Promise<Stand> {
+    const [postgres, service] = await Promise.all([
+      PostgresServer.make(),
+      ServiceProcess.start("py", scene.path("journal")),
+    ]);
+    try {
+      const baseUrl = await urls.service?.(service.port) ?? service.baseUrl;
+      const socketDirectory = await urls.postgres?.(postgres) ?? postgres.directory;
+      const allowed = [new URL(baseUrl).host, `unix:${socketDirectory}/.s.PGSQL.5432`];
+      await postgres.psql("CREATE TABLE models (id text PRIMARY KEY, version int NOT NULL)");
+      await scene.start({ allow: allowing(allowed) });
+      const repositories = [await scene.repository(), await scene.repository()];
+      const stand = new Stand(scene, postgres, service, repositories, allowed);
+      await stand.register({ name: "pg", kind: "postgres", url: postgres.url(socketDirectory) });
+      await stand.register({ name: "flags", kind: "http", base_url: baseUrl, timeout_ms: 2_000 });
+      for (const { name } of repositories) {
+        await scene.api.apply([{ op: "create_layer", repository: name, layer: LAYER }]);
+      }
+      return stand;
+    } catch (error) {
+      await service.kill();
+      await postgres.remove();
+      throw error;
+    }
+  }
+
+  async register(body: Body): Promise<void> {
+    const reply = await this.scene.daemon.client.request("POST", "/v1/participants", body);
+    bodyOf(reply, 201);
+  }
+
+  async restartDaemon(): Promise<void> {
+    await this.scene.start({ allow: allowing(this.allowed) });
+  }
+
+  /** A change of one value on every side. */
+  change(id: string, extra: readonly Body[] = []): readonly Body[] {
+    return [
+      ...this.repositories.map(({ name }) => put(name, LAYER, id, id)),
+      {
+        op: "sql",
+        participant: "pg",
+        statements: [{ text: "INSERT INTO models VALUES ($1, $2)", params: [id, 1] }],
+      },
+      { op: "http", participant: "flags", payload: { set: { [id]: "on" } } },
+      ...extra,
+    ];
+  }
+
+  /** On how many of the four sides the change is. */
+  async sides(id: string): Promise<boolean[]> {
+    const git = await Promise.all(
+      this.repositories.map(async ({ name }) => await this.scene.api.read(name, LAYER, id) === id),
+    );
+    const sql = await this.postgres.psql(`SELECT count(*) FROM models WHERE id = '${id}'`) === "1";
+    return [...git, sql, (await this.service.flags())[id] === "on"];
+  }
+
+  async inDoubt(): Promise<readonly { transaction_id: string; participant: string }[]> {
+    return (await this.scene.api.get<
+      { in_doubt: readonly { transaction_id: string; participant: string }[] }
+    >("/v1/in-doubt")).in_doubt;
+  }
+
+  /** Nobody holds anything any more. */
+  async assertQuiet(): Promise<void> {
+    assertEquals(await this.inDoubt(), []);
+    assertEquals(await this.postgres.psql("SELECT gid FROM pg_prepared_xacts"), "");
+    assertEquals(await this.service.prepared(), []);
+    assertEquals(await this.scene.api.locks(), { locks: [], waits_for: [] });
+    for (const { commonDirectory } of this.repositories) {
+      await assertNothingLeftBehind(commonDirectory);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.service.kill();
+    await this.postgres.remove();
+  }
+}
+
+/** Arguments of `serve` that allow these places. */
+export function allowing(places: readonly string[]): string[] {
+  return places.flatMap((place) => ["--allow-participant", place]);
+}
