@@ -72,6 +72,7 @@ export function addReplicaCommands(program: Command, host: CliHost): void {
     .action((name: string, options: ClientOptions) =>
       withSession(host, options, async ({ client, output }) => {
         await client.replicas.remove(name);
+        output.answer({ removed: name }, []);
         output.note(`${name} is no longer reconciled`);
       })
     );

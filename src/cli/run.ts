@@ -8,6 +8,7 @@ import { addCompletionCommand } from "./completion.ts";
 import { addDaemonCommands } from "./daemon_commands.ts";
 import { addDoctorCommand } from "./doctor_command.ts";
 import { EXIT, exitCodeOf } from "./exit_codes.ts";
+import { addExamples } from "./examples.ts";
 import { addFileCommands } from "./file_commands.ts";
 import type { CliHost } from "./host.ts";
 import { addRunCommand } from "./run_command.ts";
@@ -69,5 +70,6 @@ function buildProgram(host: CliHost, exitWith: (code: number) => void): Command 
   addDoctorCommand(program, host);
   addRunCommand(program, host, exitWith);
   addCompletionCommand(program, host);
+  addExamples(program);
   return program;
 }

@@ -1,10 +1,9 @@
 /** `saga define|start|list|show|events|plan` and the operator's verbs. */
 import type { Command } from "commander";
-import { parse as parseYaml } from "yaml";
 import type { Json, SagaDefinitionBody, SagaVerb } from "../client/saga_documents.ts";
 import { clientCommand, type ClientOptions, parseCount, withSession } from "./client_command.ts";
 import { AnsweredNo, UsageError } from "./exit_codes.ts";
-import { contentOf } from "./file_commands.ts";
+import { documentIn } from "./document_file.ts";
 import type { CliHost } from "./host.ts";
 import { drawTimeline } from "./saga_timeline.ts";
 
@@ -42,17 +41,6 @@ function definitionIn(body: Json, name: string, file: string): SagaDefinitionBod
   if (own !== name) throw new UsageError(`${file} defines ${String(own)}, not ${name}`);
   // The daemon checks the fields.
   return rest as unknown as SagaDefinitionBody;
-}
-
-async function documentIn(host: CliHost, file: string): Promise<Json> {
-  const text = new TextDecoder().decode(await contentOf(host, file));
-  try {
-    // JSON is YAML.
-    return parseYaml(text, { maxAliasCount: 100 });
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new UsageError(`${file} is neither YAML nor JSON: ${reason}`, { cause: error });
-  }
 }
 
 interface StartOptions extends ClientOptions {

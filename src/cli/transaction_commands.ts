@@ -12,8 +12,8 @@ import {
   withRepository,
   withSession,
 } from "./client_command.ts";
+import { documentIn } from "./document_file.ts";
 import { AnsweredNo, UsageError } from "./exit_codes.ts";
-import { contentOf } from "./file_commands.ts";
 import type { CliHost } from "./host.ts";
 import type { Output } from "./output.ts";
 import { namingHolders } from "./waiting.ts";
@@ -228,7 +228,7 @@ function describe(transaction: TransactionDocument): string[] {
 
 function addApply(program: Command, host: CliHost): void {
   clientCommand(program, "apply <file>")
-    .description("perform and commit the transaction that a JSON file (or -) describes")
+    .description("perform and commit the transaction that a JSON or YAML file (or -) describes")
     .option("--idempotency-key <key>", "makes a repeat answer with the first outcome")
     .action((file: string, options: ClientOptions & { idempotencyKey?: string }) =>
       withSession(host, options, async ({ client, output }) => {
@@ -243,19 +243,9 @@ function addApply(program: Command, host: CliHost): void {
 }
 
 async function readApplyFile(host: CliHost, file: string): Promise<BeginBody> {
-  if (/\.ya?ml$/i.test(file)) {
-    throw new UsageError(`${file}: YAML is not read yet; give JSON`);
-  }
-  const text = new TextDecoder().decode(await contentOf(host, file));
-  let body: unknown;
-  try {
-    body = JSON.parse(text);
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new UsageError(`${file} is not JSON: ${reason}`, { cause: error });
-  }
+  const body: unknown = await documentIn(host, file);
   if (typeof body !== "object" || body === null || Array.isArray(body)) {
-    throw new UsageError(`${file} must hold a JSON object with "operations"`);
+    throw new UsageError(`${file} must hold an object with "operations"`);
   }
   // The daemon checks the fields; it knows more of them than this command does.
   return body;

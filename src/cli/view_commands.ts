@@ -87,6 +87,7 @@ function addStack(program: Command, host: CliHost): void {
     .action((name: string, options: StackOptions) =>
       withSession(host, options, async (session) => {
         await session.client.views.removeStack(await repositoryOf(session, options), name);
+        session.output.answer({ removed: name }, []);
         session.output.note(`Removed stack ${name}; its layers stay`);
       })
     );

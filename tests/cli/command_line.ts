@@ -16,6 +16,8 @@ export interface CliSetting {
   readonly stdin?: string;
   /** Whether output goes to a terminal. */
   readonly terminal?: boolean;
+  /** Whether files are read from the disk, instead of `files`. */
+  readonly disk?: true;
   readonly files?: Readonly<Record<string, string>>;
 }
 
@@ -42,6 +44,7 @@ export async function runCommand(
     processAlive: "/nowhere/process_alive",
     version: "9.9.9",
     readFile: (path) => {
+      if (setting.disk === true) return Deno.readFile(path);
       const text = setting.files?.[path];
       return text === undefined
         ? Promise.reject(new Error(`No such file: ${path}`))
