@@ -38,11 +38,12 @@ interface KeptPack {
   readonly positions: ReadonlyMap<ObjectId, PackPosition>;
   readonly holders: Set<string>;
   /**
+   * `suspect`: an fsync of it failed, so that its file is never trusted, only written anew.
    * `recorded`: the log has its bytes. `adopted`: a dead process wrote it, perhaps no further
    * than the page cache, and the log may have let go of it. Of these and of durable ones
    * nothing may go before a durable fold has it.
    */
-  state: "recorded" | "adopted" | "durable";
+  state: "recorded" | "adopted" | "durable" | "suspect";
 }
 
 /** Objects that a transaction wants to stand in the repository. */
@@ -145,17 +146,19 @@ export class KeptPacks {
    */
   async makeDurable(): Promise<ReadonlySet<ObjectId>> {
     for (const pack of [...this.#packs.values()]) {
-      if (!this.#files.isThere(pack.name)) this.#forget(pack);
+      if (!this.#files.isThere(pack.name)) this.#drop(pack);
+      else if (pack.state === "suspect") this.#writeAnew(pack);
     }
     const packs = [...this.#packs.values()];
-    const durable = new Set(packs.flatMap((pack) => [...pack.positions.keys()]));
-    const given = this.#given;
-    this.#given = new Set(durable);
     const asTheyStand = this.#files.isNativeGcRunning() ? packs : packs.filter(isHeld);
     for (const pack of asTheyStand) await this.#makeOneDurable(pack);
     const free = packs.filter((pack) => !asTheyStand.includes(pack));
     for (const some of chunksOf(free)) await this.#foldDurably(some);
-    return durable.union(given);
+    const durable = new Set(packs.flatMap((pack) => [...pack.positions.keys()]));
+    const known = durable.union(this.#given);
+    // Only now: what a failed run was about to give is not durable.
+    this.#given = durable;
+    return known;
   }
 
   /**
@@ -221,10 +224,18 @@ export class KeptPacks {
     try {
       await this.#files.sync(pack.name);
     } catch (error) {
-      // What a failed fsync left is never trusted: the next checkpoint misses it.
-      this.#forget(pack);
+      pack.state = "suspect";
       throw error;
     }
+  }
+
+  /** From what is in memory of its file, where that is still what its hash says. */
+  #writeAnew(pack: KeptPack): void {
+    if (this.#files.load(pack.name) !== null) {
+      const anew = this.#write(this.#read([pack]));
+      this.#add(anew, { generation: PACKS_PER_FOLD, state: "adopted", holders: pack.holders });
+    }
+    this.#drop(pack);
   }
 
   /** One durable pack in the place of these; git's own from then on. */
@@ -236,15 +247,14 @@ export class KeptPacks {
       this.#files.remove(encoded.name);
       throw error;
     }
-    const idle = packs.filter((pack) => pack.holders.size === 0);
-    for (const pack of idle) this.#drop(pack);
-    if (idle.length === packs.length) {
-      await this.#files.giveUp(encoded.name);
-    } else {
-      // Somebody placed the same objects while the disk was waited for: a pack of theirs that
-      // is not durable stays, and so must this one.
+    // While the disk was waited for, somebody may have placed the same objects: a pack of theirs
+    // that is not durable stays, and so must this one. A native gc may have begun.
+    if (packs.some(isHeld) || this.#files.isNativeGcRunning()) {
       this.#add(encoded, { generation: PACKS_PER_FOLD, state: "durable", holders: new Set() });
+      return;
     }
+    for (const pack of packs) this.#drop(pack);
+    await this.#files.giveUp(encoded.name);
   }
 
   #drop(pack: KeptPack): void {

@@ -1,4 +1,4 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import type { ObjectId } from "../../src/core/ids.ts";
 import type { PackedObject } from "../../src/core/log_record.ts";
 import { type RepositoryLayout, resolveLayout } from "../../src/git/gate.ts";
@@ -260,5 +260,41 @@ Deno.test("KeptPacks takes no pack away beneath a running git gc", async () => {
     await Deno.utime(pid, 1_000_000, 1_000_000);
     await scene.packs.makeDurable();
     assertEquals([files(scene, ".pack").length, files(scene, ".keep").length], [1, 0]);
+  });
+});
+
+Deno.test("KeptPacks.makeDurable() never believes what a failed run was about to give", async () => {
+  const failing = new (class extends DenoFileSystem {
+    fails = true;
+    override syncFile(path: string): Promise<void> {
+      if (this.fails) throw new FileSystemError("EIO", "fsync", path);
+      return super.syncFile(path);
+    }
+  })();
+  await withPacks(async (scene) => {
+    place(scene.packs, "A", "one");
+    const before = files(scene, ".pack");
+    await assertRejects(() => scene.packs.makeDurable(), FileSystemError, "EIO");
+    failing.fails = false;
+    const durable = await scene.packs.makeDurable();
+    assertEquals(durable.has(oid("one")), true);
+    assertNotEquals(files(scene, ".pack"), before, "the file itself is never fsynced again");
+    scene.packs.release("A");
+    await scene.packs.makeDurable();
+    assertEquals(files(scene, ".keep"), []);
+    assertEquals(await isThere(scene, "one"), true);
+  }, failing);
+});
+
+Deno.test("KeptPacks.makeDurable() clears what is left of a pack that somebody removed", async () => {
+  await withPacks(async (scene) => {
+    place(scene.packs, "A", "one");
+    for (const suffix of [".pack", ".idx"]) {
+      for (const name of files(scene, suffix)) {
+        await Deno.remove(`${scene.layout.objectsDir}/pack/${name}`);
+      }
+    }
+    assertEquals((await scene.packs.makeDurable()).has(oid("one")), false);
+    assertEquals(files(scene, ""), []);
   });
 });

@@ -154,13 +154,9 @@ function checkTidy(disk: SimulatedDisk, repositories: readonly string[]): void {
   }
 }
 
-/**
- * What must not be there. On a disk that reorders names a torn pack can be left without the
- * `.keep` that was made before it, and then nobody knows it for ours (ARCHITECTURE.md).
- */
+/** What must not be there. */
 export function straysOf(disk: SimulatedDisk, repository: string): string[] {
-  const isKnown = (path: string) => disk.kind === "adversarial" && path.endsWith(".idx");
-  return readerOf(disk, repository).strays().filter((path) => !isKnown(path));
+  return readerOf(disk, repository).strays();
 }
 
 /** I7. */
