@@ -27,12 +27,18 @@ LAYERD_PROBLEM=
 
 # The path of the socket, by the rule of the daemon.
 layerd_socket() {
+  _layerd_find_socket
+  printf '%s\n' "$_layerd_at"
+}
+
+# Into a variable: a subshell a call would cost as much as the rest of this library.
+_layerd_find_socket() {
   if [ -n "${LAYERD_SOCKET:-}" ]; then
-    printf '%s\n' "$LAYERD_SOCKET"
+    _layerd_at=$LAYERD_SOCKET
   elif [ -n "${XDG_RUNTIME_DIR:-}" ]; then
-    printf '%s\n' "$XDG_RUNTIME_DIR/layerd/layerd.sock"
+    _layerd_at=$XDG_RUNTIME_DIR/layerd/layerd.sock
   else
-    printf '/tmp/layerd-%s/layerd.sock\n' "$(id -u)"
+    _layerd_at=/tmp/layerd-$(id -u)/layerd.sock
   fi
 }
 
@@ -50,9 +56,10 @@ _layerd_send() {
   LAYERD_PROBLEM=
   _layerd_method=$1 _layerd_path=$2
   shift 2
-  if ! _layerd_reply=$(curl -sS --unix-socket "$(layerd_socket)" -X "$_layerd_method" \
+  _layerd_find_socket
+  if ! _layerd_reply=$(curl -sS --unix-socket "$_layerd_at" -X "$_layerd_method" \
     -w '\n%{http_code}' "$@" "http://layerd$_layerd_path"); then
-    echo "layerd: no daemon answers at $(layerd_socket): \`layerd start\` starts one" >&2
+    echo "layerd: no daemon answers at $_layerd_at: \`layerd start\` starts one" >&2
     return 69
   fi
   _layerd_status=${_layerd_reply##*"
@@ -102,7 +109,12 @@ layerd_begin() {
     '{lease_ms: $lease} + if $message == "" then {} else {message: $message} end') || return 64
   # Not in subshells here and below: the problem's code has to come back.
   layerd_call POST /v1/transactions "$_layerd_body" >/dev/null || return
-  LAYERD_TRANSACTION=$(printf '%s' "$_layerd_reply" | jq -r .transaction.id)
+  # Starting jq costs more than all else here, and an id needs no unescaping.
+  LAYERD_TRANSACTION=${_layerd_reply#*'"id":"'}
+  LAYERD_TRANSACTION=${LAYERD_TRANSACTION%%'"'*}
+  if [ ${#LAYERD_TRANSACTION} -ne 26 ]; then
+    LAYERD_TRANSACTION=$(jq -nr --argjson reply "$_layerd_reply" '$reply.transaction.id')
+  fi
   export LAYERD_TRANSACTION
 }
 
@@ -123,9 +135,9 @@ layerd_put() {
   _layerd_open || return
   _layerd_send PUT "/v1/transactions/$LAYERD_TRANSACTION/blobs" \
     -H 'Content-Type: application/octet-stream' --data-binary @- >/dev/null || return
-  layerd_stage "$(printf '%s' "$_layerd_reply" | jq -c --arg r "$1" --arg l "$2" --arg p "$3" \
+  layerd_stage "$(jq -nc --argjson blob "$_layerd_reply" --arg r "$1" --arg l "$2" --arg p "$3" \
     --arg m "${4:-100644}" \
-    '{op: "put_file", repository: $r, layer: $l, path: $p, mode: $m, oid: .oid}')"
+    '{op: "put_file", repository: $r, layer: $l, path: $p, mode: $m, oid: $blob.oid}')"
 }
 
 # REPOSITORY LAYER PATH
