@@ -2,7 +2,7 @@
  * Makes the SDK a package that Node loads: one JavaScript module without dependencies, and
  * its package.json. Nothing of it is committed; `tests/client/node_test.ts` builds it anew.
  *
- *   deno task build-client DIRECTORY
+ *   scripts/build-client DIRECTORY
  */
 // deno-lint-ignore-file no-console -- a script: its output is for a person
 import * as esbuild from "esbuild";
@@ -28,11 +28,11 @@ export async function buildClient(directory: string): Promise<void> {
     logLevel: "error",
   });
   const manifest = {
-    name: "@layerd/client",
+    name: config.name,
     version: config.version,
     license: config.license,
     type: "module",
-    exports: "./layerd.js",
+    exports: { "./client": "./layerd.js" },
     engines: { node: `>=${NODE_MIN}` },
   };
   await Deno.writeTextFile(

@@ -22,7 +22,7 @@ async function bundleTest(outfile: string): Promise<void> {
       name: "the-built-package",
       setup: (build) => {
         build.onResolve({ filter: /src\/client\/layerd\.ts$/ }, () => ({
-          path: "@layerd/client",
+          path: "@layerd/layerd/client",
           external: true,
         }));
       },
@@ -34,7 +34,7 @@ async function bundleTest(outfile: string): Promise<void> {
 Deno.test("the SDK's test passes under Node 20 with the built package", async () => {
   const directory = await Deno.makeTempDir({ prefix: "layerd-node-" });
   try {
-    await buildClient(`${directory}/node_modules/@layerd/client`);
+    await buildClient(`${directory}/node_modules/@layerd/layerd`);
     await bundleTest(`${directory}/sdk_test.mjs`);
     await esbuild.stop();
     const { code, stdout, stderr } = await new Deno.Command("node", {
