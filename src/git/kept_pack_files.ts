@@ -180,7 +180,8 @@ export class KeptPackFiles {
 
   #names(): string[] {
     if (this.#fs.lstatIfAny(this.directory) === null) return [];
-    return this.#fs.readDirectory(this.directory).map(({ name }) => name);
+    return this.#fs.readDirectory(this.directory).filter(({ kind }) => kind === "file")
+      .map(({ name }) => name);
   }
 
   get #keepSource(): string {

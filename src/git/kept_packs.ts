@@ -15,9 +15,11 @@
  * K4. Nothing is folded beside a native `git gc` (K1 needs no such care, but its prune does:
  *     it gives up where a pack vanishes beneath it).
  * K5. A pack that an open transaction holds is not given up: place() counts its holders.
- * K6. Nothing here is durable before makeDurable(); until then the log has the bytes.
+ * K6. makeDurable() and surrender() are called one at a time, and no foldSmall() beside them.
+ * K7. Nothing here is durable before makeDurable(); until then the log has the bytes.
  */
 import { getLogger } from "@logtape/logtape";
+import { messageOf } from "../core/errors.ts";
 import type { ObjectId } from "../core/ids.ts";
 import type { PackedObject } from "../core/log_record.ts";
 import type { KeptPackFiles } from "./kept_pack_files.ts";
@@ -59,6 +61,7 @@ export class KeptPacks {
   readonly #home = new Map<ObjectId, KeptPack>();
   /** What the last makeDurable() gave to git: records after its cut may name it still. */
   #given = new Set<ObjectId>();
+  #leaving = false;
 
   constructor(files: KeptPackFiles) {
     this.#files = files;
@@ -100,8 +103,15 @@ export class KeptPacks {
     for (const pack of this.#packs.values()) pack.holders.delete(holder);
   }
 
-  releaseAll(): void {
+  /** Nobody serves the repository any more: gives everything to git, a running gc or not. */
+  async surrender(): Promise<void> {
     for (const pack of this.#packs.values()) pack.holders.clear();
+    this.#leaving = true;
+    try {
+      await this.makeDurable();
+    } finally {
+      this.#leaving = false;
+    }
   }
 
   /** Folds a generation that has grown large, so that native git meets few packs. */
@@ -150,7 +160,7 @@ export class KeptPacks {
       else if (pack.state === "suspect") this.#writeAnew(pack);
     }
     const packs = [...this.#packs.values()];
-    const asTheyStand = this.#files.isNativeGcRunning() ? packs : packs.filter(isHeld);
+    const asTheyStand = this.#sparesPacks() ? packs : packs.filter(isHeld);
     for (const pack of asTheyStand) await this.#makeOneDurable(pack);
     const free = packs.filter((pack) => !asTheyStand.includes(pack));
     for (const some of chunksOf(free)) await this.#foldDurably(some);
@@ -168,10 +178,22 @@ export class KeptPacks {
   adopt(): void {
     for (const name of this.#files.left()) {
       if (this.#packs.has(name)) continue;
-      const left = this.#files.load(name);
-      if (left === null) this.#files.remove(name);
-      else this.#add(left, { generation: PACKS_PER_FOLD, state: "adopted", holders: new Set() });
+      try {
+        const left = this.#files.load(name);
+        if (left === null) this.#files.remove(name);
+        else this.#add(left, { generation: PACKS_PER_FOLD, state: "adopted", holders: new Set() });
+      } catch (error) {
+        // The log's objects are placed all the same; the next start tries this one again.
+        logger.warn("Pack {name} of a killed daemon cannot be taken over: {error}", {
+          name,
+          error: messageOf(error),
+        });
+      }
     }
+  }
+
+  #sparesPacks(): boolean {
+    return !this.#leaving && this.#files.isNativeGcRunning();
   }
 
   #placeNew(objects: readonly PackedObject[], holders: ReadonlySet<string>): void {
@@ -219,10 +241,9 @@ export class KeptPacks {
   /** It is held: it stays kept, and what it holds of finished transactions is safe. */
   async #makeOneDurable(pack: KeptPack): Promise<void> {
     if (pack.state === "durable") return;
-    // Said first, so that foldSmall() leaves it alone while the disk is waited for.
-    pack.state = "durable";
     try {
       await this.#files.sync(pack.name);
+      pack.state = "durable";
     } catch (error) {
       pack.state = "suspect";
       throw error;
@@ -249,7 +270,7 @@ export class KeptPacks {
     }
     // While the disk was waited for, somebody may have placed the same objects: a pack of theirs
     // that is not durable stays, and so must this one. A native gc may have begun.
-    if (packs.some(isHeld) || this.#files.isNativeGcRunning()) {
+    if (packs.some(isHeld) || this.#sparesPacks()) {
       this.#add(encoded, { generation: PACKS_PER_FOLD, state: "durable", holders: new Set() });
       return;
     }

@@ -40,6 +40,9 @@ export class RepositoryObjects implements ObjectStore {
   readonly #kept: KeptPacks;
   readonly #own: OwnPacks;
   readonly #packs: PackReader;
+  #turns: Promise<void> = Promise.resolve();
+  /** Calls that wait for the disk or for their turn. */
+  #makingDurable = 0;
   /** Objects that were read from kept packs, by id: their content never changes. */
   readonly #recent = new LruMap<ObjectId, GitObject>(
     OBJECT_CACHE_BYTES_MAX,
@@ -131,7 +134,7 @@ export class RepositoryObjects implements ObjectStore {
   }
 
   tidyPacks(): void {
-    this.#kept.foldSmall();
+    if (this.#makingDurable === 0) this.#kept.foldSmall();
   }
 
   restoreMissing(written: WrittenObjects): void {
@@ -139,17 +142,21 @@ export class RepositoryObjects implements ObjectStore {
     else this.#kept.restoreMissing(written.objects);
   }
 
-  async makeDurable(): Promise<ReadonlySet<ObjectId>> {
-    await this.#own.makeDurable();
-    return await this.#kept.makeDurable();
+  makeDurable(): Promise<ReadonlySet<ObjectId>> {
+    return this.#inTurn(async () => {
+      await this.#own.makeDurable();
+      return await this.#kept.makeDurable();
+    });
   }
 
-  async surrender(): Promise<void> {
-    this.#kept.releaseAll();
-    this.#own.releaseAll();
-    await this.makeDurable();
-    // What was removed must not come back once nobody looks after it.
-    await this.#files.syncDirectories();
+  surrender(): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#own.releaseAll();
+      await this.#own.makeDurable();
+      await this.#kept.surrender();
+      // What was removed must not come back once nobody looks after it.
+      await this.#files.syncDirectories();
+    });
   }
 
   discard(written: WrittenObjects): void {
@@ -179,6 +186,14 @@ export class RepositoryObjects implements ObjectStore {
   /** Ends the processes that read packs. */
   async close(): Promise<void> {
     await this.#packs.close();
+  }
+
+  /** One at a time, and nothing folded beside it: what one has listed must be there. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    this.#makingDurable += 1;
+    const done = this.#turns.then(work).finally(() => this.#makingDurable -= 1);
+    this.#turns = done.then(() => undefined, () => undefined);
+    return done;
   }
 
   #packed(object: NewObject): PackedObject {

@@ -246,3 +246,13 @@ test("diff tells what is staged, and afterwards what was committed", async (scen
   const { changes } = await scene.api.get<Changes>(`/v1/transactions/${id}/diff`);
   assertEquals(changes[0]?.new_oid, await git(path, ["rev-parse", "refs/layers/a:changed"]));
 });
+
+test("a daemon with its own permissions reads and patches YAML", async (scene) => {
+  const { name } = await scene.repository();
+  await scene.api.apply([
+    create(name, "a"),
+    put(name, "a", "f.yaml", "# kept\nport: 80\n"),
+    { op: "patch_file", repository: name, layer: "a", path: "f.yaml", merge_patch: { port: 8080 } },
+  ]);
+  assertEquals(await scene.api.read(name, "a", "f.yaml"), "# kept\nport: 8080\n");
+});

@@ -237,3 +237,17 @@ Deno.test("RepositoryObjects.restoreMissing() writes again what somebody removed
     assertEquals(await git(path, ["cat-file", "blob", one.oid]), "one");
   });
 });
+
+Deno.test("RepositoryObjects gives everything to git when its repository is left, beside a gc too", async () => {
+  await inRepository(async ({ path, layout, objects }) => {
+    await place(objects, "A", blob("one"));
+    await Deno.writeTextFile(`${path}/.git/gc.pid`, "1 host");
+    // A checkpoint under way and the removal must not take packs from each other.
+    const checkpoint = objects.makeDurable();
+    objects.tidyPacks();
+    await Promise.all([checkpoint, objects.surrender()]);
+    assertEquals(keeps(layout), []);
+    assertEquals(packsOf(layout).length, 1);
+    assertEquals(await git(path, ["cat-file", "blob", blob("one").oid]), "one");
+  });
+});
