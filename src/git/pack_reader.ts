@@ -4,7 +4,7 @@
  * installed isomorphic-git reads large packs too.
  *
  * `git repack -ad` replaces packs beside our reads. A read that fails or finds nothing looks
- * at the list of packs again and, where it changed, is made once more.
+ * at the list of packs again and, where it changed, is made once more, a bounded number of times.
  */
 import type { FsClient, PromiseFsClient } from "isomorphic-git";
 import { getLogger } from "@logtape/logtape";
@@ -21,6 +21,8 @@ import type { GitObject } from "./repository.ts";
 
 const logger = getLogger(["layerd", "git"]);
 
+/** Lists of packs that one read looks through before it believes that an object is missing. */
+const LOOKS_MAX = 8;
 /** Where the packs of all object directories seem to be for isomorphic-git. */
 const VIRTUAL_GIT_DIR = "/packs";
 
@@ -90,20 +92,23 @@ export class PackReader {
   }
 
   async #retried<T>(look: (list: PackList) => Promise<T | null>): Promise<T | null> {
-    const list = this.#current();
-    let failure: unknown = null;
-    try {
-      const found = list.packBytes === 0 ? null : await look(list);
-      if (found !== null) return found;
-    } catch (error) {
-      failure = error;
+    let list = this.#current();
+    for (let tries = 1;; tries += 1) {
+      let failure: unknown = null;
+      try {
+        const found = list.packBytes === 0 ? null : await look(list);
+        if (found !== null) return found;
+      } catch (error) {
+        failure = error;
+      }
+      // gc beside our folds can take the next list away as it took this one.
+      const fresh = this.#reread(list);
+      if (fresh === list || tries === LOOKS_MAX) {
+        if (failure !== null) throw failure;
+        return null;
+      }
+      list = fresh;
     }
-    const fresh = this.#reread(list);
-    if (fresh === list) {
-      if (failure !== null) throw failure;
-      return null;
-    }
-    return fresh.packBytes === 0 ? null : await look(fresh);
   }
 
   async #readFrom(list: PackList, oid: ObjectId): Promise<GitObject | null> {
