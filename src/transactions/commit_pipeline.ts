@@ -101,7 +101,7 @@ export class GroupCommitPipeline implements CommitPipeline {
   noteRolledBack(transaction: TransactionDocument): void {
     const { log, ledger, endings } = this.#parts;
     ledger.record([{ lsn: log.status().lastLsn, transaction, idempotency: null }]);
-    endings.add({ kind: "rolled_back", transaction });
+    endings.addRolledBack({ kind: "rolled_back", transaction });
   }
 
   /** Runs work between groups. Rejects as the work does. */

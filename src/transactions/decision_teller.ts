@@ -11,12 +11,14 @@ import { getLogger } from "@logtape/logtape";
 import type { Branch, Decision, OpenBranch } from "../core/branch.ts";
 import { TELL_AGAIN_MS_MAX, TELL_AGAIN_MS_MIN, TELL_TIMEOUT_MS } from "../core/limits.ts";
 import type { LogRecord } from "../core/log_record.ts";
+import type { ProblemSummary } from "../core/transaction_document.ts";
 import type { Acknowledgement } from "../participants/participant.ts";
 import type { ParticipantRegistry } from "../participants/registry.ts";
 import type { Clock, Timer } from "../system/clock.ts";
 import type { Random } from "../system/random.ts";
 import type { Endings } from "./endings.ts";
 import type { EventBus } from "./events.ts";
+import { takenOver } from "./votes.ts";
 
 const logger = getLogger(["layerd", "participants"]);
 
@@ -83,6 +85,21 @@ export class DecisionTeller {
     return entry.settled;
   }
 
+  /** Why a transaction is not over: who of its branches has not acknowledged. */
+  pending(branches: readonly Branch[]): ProblemSummary {
+    const open = this.all().filter(({ branch }) => branches.some(({ key }) => key === branch.key));
+    const participants = open.map(({ branch, lastError }) => ({
+      name: branch.participant,
+      reason: lastError ?? "Has not answered yet",
+    }));
+    const names = participants.map(({ name }) => name).join(", ");
+    return {
+      code: "timeout",
+      detail: `Decided; ${names} has not acknowledged and is told again until it does`,
+      participants,
+    };
+  }
+
   /** An operator closed it, as `outcome`; the record is forced already. */
   resolve(key: string, outcome: Decision): void {
     const entry = this.#open.get(key);
@@ -137,7 +154,7 @@ export class DecisionTeller {
     switch (answer.kind) {
       case "done":
         this.#leave(entry);
-        this.#parts.endings.add({ kind: "ended", keys: [key] });
+        this.#parts.endings.addEnded(key);
         entry.settle({ kind: "acknowledged" });
         return;
       case "contradicted":
@@ -157,8 +174,11 @@ export class DecisionTeller {
     const registry = this.#parts.registry();
     const refusal = registry.refusal(branch.participant);
     if (refusal !== null) return { kind: "again", reason: refusal.message };
-    const call = { ...branch, timeoutMs: TELL_TIMEOUT_MS };
     const participant = registry.get(branch.participant);
+    if (participant.kind !== branch.kind) {
+      return { kind: "again", reason: takenOver(branch, participant) };
+    }
+    const call = { ...branch, timeoutMs: TELL_TIMEOUT_MS };
     return await (decision === "committed" ? participant.commit(call) : participant.abort(call));
   }
 

@@ -202,6 +202,6 @@ export class TwoPhase {
     }
     // What acknowledged is over once the log says so, durably.
     await this.#parts.pipeline.flushEndings();
-    await participant.forget(prefix, (key) => Promise.resolve(!this.coordinator.owns(key)));
+    await participant.forget(prefix, (key) => Promise.resolve(this.coordinator.isOver(key)));
   }
 }

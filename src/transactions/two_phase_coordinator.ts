@@ -27,7 +27,15 @@ import { type BranchEnd, DecisionTeller, type TellerParts } from "./decision_tel
 import { type CommitParts, forceStubbornly } from "./group_member.ts";
 import type { CommitOutcome, CommitRequest, PrepareOutcome, SettledOutcome } from "./pipeline.ts";
 import { failedDocument } from "./stalled_publications.ts";
-import { abortedBy, committedAs, documentOf, mayBePrepared, type Voted } from "./votes.ts";
+import {
+  abortedBy,
+  committedAs,
+  documentOf,
+  mayBePrepared,
+  takenOver,
+  type Voted,
+} from "./votes.ts";
+import { UndecidedBranches } from "./undecided_branches.ts";
 
 /** What a transaction does outside Git, with the branch that it does it under. */
 export interface BranchWork {
@@ -59,8 +67,7 @@ type Asked =
 export class TwoPhaseCoordinator {
   readonly #parts: CoordinatorParts;
   readonly teller: DecisionTeller;
-  /** Branches that were asked and are not decided, promised ones included. */
-  readonly #undecided = new Map<string, Branch>();
+  readonly #undecided = new UndecidedBranches();
 
   constructor(parts: CoordinatorParts) {
     this.#parts = parts;
@@ -77,28 +84,24 @@ export class TwoPhaseCoordinator {
   }
 
   isBusy(name: ParticipantName): boolean {
-    const branches = [
-      ...this.#undecided.values(),
-      ...this.teller.all().map((entry) => entry.branch),
-    ];
-    return branches.some((branch) => branch.participant === name);
+    return this.#undecided.hasOf(name) ||
+      this.teller.all().some(({ branch }) => branch.participant === name);
   }
 
   /** Branches of a transaction that are prepared and undecided. */
   promisedOf(id: TransactionId): Branch[] {
-    return [...this.#undecided.values()].filter(({ context }) => context.transactionId === id);
+    return this.#undecided.of(id);
+  }
+
+  /** Whether nobody will tell the branch anything any more, also after a crash. */
+  isOver(key: string): boolean {
+    return !this.owns(key) && !this.#parts.commit.endings.waits(key);
   }
 
   /** For a checkpoint: what the log must go on saying. */
   records(): LogRecord[] {
-    const at = this.#now();
-    const asked: LogRecord[] = [...this.#undecided.values()].map((branch) => ({
-      kind: "asked",
-      decision: "rolled_back",
-      at,
-      branches: [branch],
-    }));
-    return [...asked, ...this.teller.records()];
+    const promises = this.#parts.pipeline.prepared.entries();
+    return [...this.#undecided.records(promises, this.#now()), ...this.teller.records()];
   }
 
   async commit(request: TwoPhaseRequest): Promise<CommitOutcome> {
@@ -137,7 +140,7 @@ export class TwoPhaseCoordinator {
 
   /** A promise found by recovery: its branches are somebody's. */
   adoptPromise(branches: readonly Branch[]): void {
-    for (const branch of branches) this.#undecided.set(branch.key, branch);
+    this.#undecided.add(branches);
   }
 
   /** Takes over a decided transaction found by recovery; `git` is how its Git part ends. */
@@ -155,7 +158,7 @@ export class TwoPhaseCoordinator {
     const refusal = await holds.hold(request.commit);
     if (refusal !== null) return { kind: "refused", error: refusal };
     const branches = request.work.map(({ branch }) => branch);
-    for (const branch of branches) this.#undecided.set(branch.key, branch);
+    this.#undecided.add(branches);
     try {
       const asked: LogRecord = {
         kind: "asked",
@@ -166,7 +169,7 @@ export class TwoPhaseCoordinator {
       await this.#parts.pipeline.turn(() => this.#force(asked));
     } catch (error) {
       if (!(error instanceof LayerdError) || error.code === "io_error") throw error;
-      for (const { key } of branches) this.#undecided.delete(key);
+      for (const branch of branches) this.#undecided.remove(branch);
       holds.release(request.commit);
       return { kind: "refused", error };
     }
@@ -194,8 +197,12 @@ export class TwoPhaseCoordinator {
     const registry = this.#parts.registry();
     const refusal = registry.refusal(branch.participant);
     if (refusal !== null) return { branch, vote: { vote: "abort", reason: refusal.message } };
+    const participant = registry.get(branch.participant);
+    if (participant.kind !== branch.kind) {
+      return { branch, vote: { vote: "abort", reason: takenOver(branch, participant) } };
+    }
     const call = { ...branch, timeoutMs: request.prepareTimeoutMs };
-    return { branch, vote: await registry.get(branch.participant).prepare(call, work) };
+    return { branch, vote: await participant.prepare(call, work) };
   }
 
   /** Compares again and forces the decision; refused, everybody is told to abort. */
@@ -213,15 +220,15 @@ export class TwoPhaseCoordinator {
   }
 
   #presumeAbort(branch: Branch): void {
-    this.#undecided.delete(branch.key);
+    this.#undecided.remove(branch);
     // How it ends is the operator's to see under in-doubt: the transaction has ended.
     void this.teller.tell(branch, "rolled_back", this.#now());
   }
 
   /** A branch that has nothing to be told. */
   #left(branch: Branch): void {
-    if (!this.#undecided.delete(branch.key)) return;
-    this.#parts.commit.endings.add({ kind: "ended", keys: [branch.key] });
+    if (!this.#undecided.remove(branch)) return;
+    this.#parts.commit.endings.addEnded(branch.key);
   }
 
   /** Tells, and answers 202 where it takes longer than a client should wait. */
@@ -238,7 +245,7 @@ export class TwoPhaseCoordinator {
       note([...outcomes.values()]);
     };
     const ends = branches.map((branch) => {
-      this.#undecided.delete(branch.key);
+      this.#undecided.remove(branch);
       outcome(branch.participant, "in_doubt");
       const end = this.teller.tell(branch, "committed", transaction.updated_at);
       end.then(({ kind }) =>
@@ -254,9 +261,9 @@ export class TwoPhaseCoordinator {
     if (told !== null && git.kind === "committed" && told.every(acknowledged)) return git;
     // Contradicted at once: let the failure be seen before the answer is made.
     if (told !== null && git.kind === "committed") {
-      return stalled(await settled, this.#pending(branches));
+      return stalled(await settled, this.teller.pending(branches));
     }
-    const problem = git.kind === "stalled" ? git.problem : this.#pending(branches);
+    const problem = git.kind === "stalled" ? git.problem : this.teller.pending(branches);
     return { kind: "stalled", problem, settled };
   }
 
@@ -273,22 +280,6 @@ export class TwoPhaseCoordinator {
     const { log, ledger } = this.#parts.commit;
     ledger.record([{ lsn: log.status().lastLsn, transaction: failed, idempotency: null }]);
     return { kind: "failed", transaction: failed };
-  }
-
-  #pending(branches: readonly Branch[]): ProblemSummary {
-    const open = this.teller.all().filter(({ branch }) =>
-      branches.some(({ key }) => key === branch.key)
-    );
-    const participants = open.map(({ branch, lastError }) => ({
-      name: branch.participant,
-      reason: lastError ?? "Has not answered yet",
-    }));
-    const names = participants.map(({ name }) => name).join(", ");
-    return {
-      code: "timeout",
-      detail: `Decided; ${names} has not acknowledged and is told again until it does`,
-      participants,
-    };
   }
 
   async #force(record: LogRecord): Promise<void> {

@@ -2,7 +2,7 @@
 import type { Branch, Decision } from "../core/branch.ts";
 import { LayerdError } from "../core/errors.ts";
 import type { ParticipantDocument } from "../core/transaction_document.ts";
-import type { Vote } from "../participants/participant.ts";
+import type { Participant, Vote } from "../participants/participant.ts";
 
 export interface Voted {
   readonly branch: Branch;
@@ -24,6 +24,14 @@ export function documentOf({ branch, vote }: Voted): ParticipantDocument {
 export function committedAs(document: ParticipantDocument): ParticipantDocument {
   const outcome: Decision | null = document.vote === "prepared" ? "committed" : null;
   return { ...document, outcome };
+}
+
+/** Why a participant that was registered anew as another kind is not asked, nor told. */
+export function takenOver(
+  { participant, kind }: Branch,
+  registered: Pick<Participant, "kind">,
+): string {
+  return `Participant ${participant} was ${kind} when it was asked and is ${registered.kind} now`;
 }
 
 /** All refusals in one error. */

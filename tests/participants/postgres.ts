@@ -1,7 +1,10 @@
 /**
- * A PostgreSQL of a test's own: initialised in a temporary directory, reached by a Unix
+ * A PostgreSQL of a test file's own: initialised in a temporary directory, reached by a Unix
  * socket only. As root it runs as the system's user `postgres`, because the server refuses
  * to be root.
+ *
+ * It syncs nothing: what is tested kills processes, and the page cache outlives those. A
+ * cluster costs a second, so that a file makes one and empties it between its tests.
  */
 import { report } from "../harness/scale.ts";
 
@@ -39,22 +42,23 @@ function isAlive(pid: number): boolean {
 export class PostgresServer {
   #process: Deno.ChildProcess | null = null;
 
-  private constructor(readonly directory: string, private readonly settings: readonly string[]) {}
+  private constructor(readonly directory: string) {}
 
-  /** Makes a cluster and starts it. `settings` as `name=value`. */
-  static async make(...settings: string[]): Promise<PostgresServer> {
+  /** Makes a cluster and starts it. */
+  static async make(): Promise<PostgresServer> {
     const directory = await Deno.makeTempDir({ prefix: "layerd-pg-" });
     const user = await userOf();
     if (user.uid !== undefined) await Deno.chown(directory, user.uid, user.gid);
     const init = await new Deno.Command(await program("initdb"), {
-      args: ["-D", `${directory}/data`, "-U", "layerd", "--auth=trust", "--no-sync", "-E", "UTF8"],
+      args: ["-D", `${directory}/data`, "-U", "layerd", "--auth=trust", "-E", "UTF8"]
+        .concat(["--locale=C", "--no-sync", "--no-instructions", "--wal-segsize=1"]),
       cwd: "/",
       ...user,
       stdout: "null",
       stderr: "piped",
     }).output();
     if (!init.success) throw new Error(`initdb failed: ${decoder.decode(init.stderr)}`);
-    const server = new PostgresServer(directory, settings);
+    const server = new PostgresServer(directory);
     await server.start();
     return server;
   }
@@ -78,14 +82,19 @@ export class PostgresServer {
     return `postgres://layerd:secret-of-the-test@/postgres?host=${encodeURIComponent(directory)}`;
   }
 
-  async start(): Promise<void> {
+  /** Starts it again. `changed` settings as `name=value`. */
+  async start(...changed: string[]): Promise<void> {
     const settings = [
       "listen_addresses=",
       `unix_socket_directories=${this.directory}`,
       "max_prepared_transactions=200",
       "max_connections=120",
-      "shared_buffers=16MB",
-      ...this.settings,
+      "shared_buffers=2MB",
+      "fsync=off",
+      "wal_level=minimal",
+      "max_wal_senders=0",
+      "autovacuum=off",
+      ...changed,
     ];
     const user = await userOf();
     this.#process = new Deno.Command(await program("postgres"), {
@@ -96,7 +105,7 @@ export class PostgresServer {
       stdout: "null",
       stderr: "piped",
     }).spawn();
-    await this.#ready(this.#process);
+    await this.#ready(this.#process, changed);
   }
 
   /** SIGKILL of the server and all its processes, awaited. */
@@ -141,6 +150,21 @@ export class PostgresServer {
     return decoder.decode(result.stdout).trimEnd();
   }
 
+  /** Takes away what a test left: prepared transactions, tables, the daemon's schema. */
+  async clear(): Promise<void> {
+    const held = await this.psql("SELECT gid FROM pg_prepared_xacts");
+    for (const key of held.split("\n").filter((line) => line !== "")) {
+      await this.psql(`ROLLBACK PREPARED '${key}'`);
+    }
+    await this.psql("DROP SCHEMA IF EXISTS layerd CASCADE");
+    await this.psql("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
+  }
+
+  /** Stops it in good order. */
+  async stop(): Promise<void> {
+    await this.#end("SIGINT");
+  }
+
   async remove(): Promise<void> {
     await this.#end("SIGQUIT");
     await Deno.remove(this.directory, { recursive: true });
@@ -155,7 +179,7 @@ export class PostgresServer {
     // Its children notice the postmaster's death by themselves; the next start waits for them.
   }
 
-  async #ready(process: Deno.ChildProcess): Promise<void> {
+  async #ready(process: Deno.ChildProcess, changed: readonly string[]): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     let said = "";
     (async () => {
@@ -172,7 +196,7 @@ export class PostgresServer {
       // Killed hard: a child of the last one is about to notice.
       report("PostgreSQL waits for the children of the one that was killed");
       await new Promise((again) => setTimeout(again, 100));
-      await this.start();
+      await this.start(...changed);
     }
   }
 }

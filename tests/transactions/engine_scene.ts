@@ -77,6 +77,8 @@ class WatchedFileSystem extends DenoFileSystem {
 export class EngineScene {
   readonly directory: string;
   readonly fileSystem: WatchedFileSystem = new WatchedFileSystem();
+  /** Places of participants that the engine may reach, from its next start on. */
+  readonly allowed: string[] = [];
   #engine: Engine | null = null;
 
   constructor(directory: string) {
@@ -110,6 +112,7 @@ export class EngineScene {
       stateDirectory: `${this.directory}/state`,
       version: "0.0.0",
       pid: Deno.pid,
+      allowedParticipants: this.allowed,
       onFatal: (error) => {
         throw error;
       },

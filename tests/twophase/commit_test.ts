@@ -2,10 +2,19 @@ import { assert, assertEquals } from "@std/assert";
 import { bodyOf, problemOf, put, transactionIn } from "../harness/api.ts";
 import { isolated } from "../harness/scene.ts";
 import { PostgresServer } from "../participants/postgres.ts";
-import { allowing, LAYER, Stand } from "./stand.ts";
+import { LAYER, Stand } from "./stand.ts";
+
+let postgres: PostgresServer;
+
+Deno.test.beforeAll(async () => {
+  postgres = await PostgresServer.make();
+});
+Deno.test.afterAll(async () => {
+  await postgres.remove();
+});
 
 isolated("a transaction over two repositories, PostgreSQL and a service", async (scene) => {
-  const stand = await Stand.make(scene);
+  const stand = await Stand.make(scene, postgres);
   try {
     const { api } = scene;
     const done = await api.apply(stand.change("one"), { tenant_id: "acme" });
@@ -61,7 +70,7 @@ isolated("a transaction over two repositories, PostgreSQL and a service", async 
 });
 
 isolated("while in doubt its layers wait and are told why, others go on", async (scene) => {
-  const stand = await Stand.make(scene);
+  const stand = await Stand.make(scene, postgres);
   try {
     const { api } = scene;
     const id = (await api.begin()).id;
@@ -101,11 +110,7 @@ isolated("while in doubt its layers wait and are told why, others go on", async 
 });
 
 isolated("what an operator must know and do about participants", async (scene) => {
-  const poor = await PostgresServer.make("max_prepared_transactions=0");
-  const stand = await Stand.make(scene).catch(async (error) => {
-    await poor.remove();
-    throw error;
-  });
+  const stand = await Stand.make(scene, postgres);
   try {
     const { client } = scene.daemon;
     const add = (body: unknown) => client.request("POST", "/v1/participants", body);
@@ -121,6 +126,23 @@ isolated("what an operator must know and do about participants", async (scene) =
     const file = `${scene.home.stateDirectory}/participants.json`;
     assertEquals(((await Deno.stat(file)).mode ?? 0) & 0o777, 0o600);
     assert(!scene.said.includes("secret-of-the-test"));
+    // One that was replaced by another kind since it was staged votes no, and nothing hangs.
+    const late = (await scene.api.begin()).id;
+    await scene.api.stage(late, ...stand.change("late"));
+    assertEquals((await client.request("DELETE", "/v1/participants/flags")).status, 204);
+    await stand.register({ name: "flags", kind: "postgres", url: postgres.url() });
+    const replaced = problemOf(
+      await scene.api.tryVerb(late, "commit"),
+      409,
+      "transaction_aborted",
+    );
+    assertEquals(replaced.participants, [
+      { name: "flags", reason: "Participant flags was http when it was asked and is postgres now" },
+    ]);
+    await settled(stand);
+    assertEquals((await scene.api.locks()).locks, []);
+    assertEquals((await client.request("DELETE", "/v1/participants/flags")).status, 204);
+    await stand.registerService();
     // An unreachable participant: resolved by an operator.
     const id = (await scene.api.begin()).id;
     await scene.api.stage(id, ...stand.change("one"));
@@ -141,22 +163,23 @@ isolated("what an operator must know and do about participants", async (scene) =
     const end = await scene.api.transaction(id, "?wait_for=terminal&timeout_ms=5000");
     assertEquals(end.state, "committed");
     await scene.daemon.kill();
-    await scene.start({ allow: allowing([...stand.allowed, `unix:${poor.socketPath}`]) });
+    await stand.restartDaemon();
     // What acknowledged may be told once more; what was resolved is not.
     assertEquals((await stand.inDoubt()).filter((one) => one.participant === "flags"), []);
     await settled(stand);
+    await postgres.stop();
+    await postgres.start("max_prepared_transactions=0");
     const refused = problemOf(
       await scene.daemon.client.request("POST", "/v1/participants", {
         name: "poor",
         kind: "postgres",
-        url: poor.url(),
+        url: postgres.url(),
       }),
       400,
       "invalid_request",
     );
     assert(refused.detail.includes("ALTER SYSTEM SET max_prepared_transactions = 100"));
   } finally {
-    await poor.remove();
     await stand.close();
   }
 });

@@ -6,7 +6,7 @@ import { assertEquals } from "@std/assert";
 import { type Body, bodyOf, put } from "../harness/api.ts";
 import { assertNothingLeftBehind } from "../harness/repositories.ts";
 import type { Registered, Scene } from "../harness/scene.ts";
-import { PostgresServer } from "../participants/postgres.ts";
+import type { PostgresServer } from "../participants/postgres.ts";
 import { ServiceProcess } from "../participants/service.ts";
 
 export const LAYER = "team/base";
@@ -18,20 +18,22 @@ export class Stand {
     readonly service: ServiceProcess,
     readonly repositories: readonly Registered[],
     readonly allowed: readonly string[],
+    private readonly serviceUrl: string,
   ) {}
 
-  /** `urls`: where the daemon finds the participants, if not directly. */
+  /**
+   * `postgres` is the file's, empty, and is so again after close().
+   * `urls`: where the daemon finds the participants, if not directly.
+   */
   static async make(
     scene: Scene,
+    postgres: PostgresServer,
     urls: {
       readonly service?: (port: number) => Promise<string>;
       readonly postgres?: (server: PostgresServer) => Promise<string>;
     } = {},
   ): Promise<Stand> {
-    const [postgres, service] = await Promise.all([
-      PostgresServer.make(),
-      ServiceProcess.start("py", scene.path("journal")),
-    ]);
+    const service = await ServiceProcess.start("py", scene.path("journal"));
     try {
       const baseUrl = await urls.service?.(service.port) ?? service.baseUrl;
       const socketDirectory = await urls.postgres?.(postgres) ?? postgres.directory;
@@ -39,16 +41,15 @@ export class Stand {
       await postgres.psql("CREATE TABLE models (id text PRIMARY KEY, version int NOT NULL)");
       await scene.start({ allow: allowing(allowed) });
       const repositories = [await scene.repository(), await scene.repository()];
-      const stand = new Stand(scene, postgres, service, repositories, allowed);
+      const stand = new Stand(scene, postgres, service, repositories, allowed, baseUrl);
       await stand.register({ name: "pg", kind: "postgres", url: postgres.url(socketDirectory) });
-      await stand.register({ name: "flags", kind: "http", base_url: baseUrl, timeout_ms: 2_000 });
+      await stand.registerService();
       for (const { name } of repositories) {
         await scene.api.apply([{ op: "create_layer", repository: name, layer: LAYER }]);
       }
       return stand;
     } catch (error) {
       await service.kill();
-      await postgres.remove();
       throw error;
     }
   }
@@ -56,6 +57,11 @@ export class Stand {
   async register(body: Body): Promise<void> {
     const reply = await this.scene.daemon.client.request("POST", "/v1/participants", body);
     bodyOf(reply, 201);
+  }
+
+  async registerService(): Promise<void> {
+    const address = { base_url: this.serviceUrl, timeout_ms: 2_000 };
+    await this.register({ name: "flags", kind: "http", ...address });
   }
 
   async restartDaemon(): Promise<void> {
@@ -104,7 +110,7 @@ export class Stand {
 
   async close(): Promise<void> {
     await this.service.kill();
-    await this.postgres.remove();
+    await this.postgres.clear();
   }
 }
 

@@ -1,0 +1,61 @@
+/** The coordinator over one repository and a service that says what the test wants. */
+import { assertEquals } from "@std/assert";
+import { parseParticipantName, type ParticipantName } from "../../src/core/ids.ts";
+import type { Operation } from "../../src/core/operations.ts";
+import { ScriptedService } from "../participants/scripted_service.ts";
+import { create, type EngineScene, put, withEngine } from "./engine_scene.ts";
+
+const flags = parseParticipantName("flags");
+
+function call(participant: ParticipantName): Operation {
+  return { op: "http", participant, payload: { set: { a: 1 } } };
+}
+
+function withService(
+  name: string,
+  test: (scene: EngineScene, service: ScriptedService) => Promise<void>,
+): void {
+  Deno.test(name, async () => {
+    await using service = new ScriptedService();
+    await withEngine(async (scene) => {
+      scene.allowed.push(service.host);
+      await scene.restart();
+      await register(scene, service);
+      await scene.run(create("a"));
+      await test(scene, service);
+    });
+  });
+}
+
+async function register(scene: EngineScene, service: ScriptedService): Promise<void> {
+  await scene.engine.twoPhase.registry.add({
+    name: flags,
+    kind: "http",
+    base_url: `http://${service.host}`,
+    timeout_ms: 1_000,
+  });
+}
+
+withService(
+  "a promise keeps its participants through checkpoints and restarts",
+  async (scene, service) => {
+    const id = await scene.openTransaction({ operations: [put("a", "f", "1"), call(flags)] });
+    await scene.manager.prepare(id);
+    await scene.engine.checkpoint();
+    await scene.restart();
+    await scene.engine.checkpoint();
+    await scene.restart();
+    assertEquals(service.verbs, ["prepare"]);
+    assertEquals((await scene.manager.commit(id)).state, "committed");
+    assertEquals(service.verbs, ["prepare", "commit"]);
+  },
+);
+
+withService("a branch is over only once its end is durable", async (scene, service) => {
+  const { coordinator } = scene.engine.twoPhase;
+  await scene.run(put("a", "f", "1"), call(flags));
+  const key = service.heard[0]?.key ?? "";
+  assertEquals([coordinator.owns(key), coordinator.isOver(key)], [false, false]);
+  await scene.run(put("a", "f", "2"));
+  assertEquals([coordinator.owns(key), coordinator.isOver(key)], [false, true]);
+});
