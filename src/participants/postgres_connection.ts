@@ -7,6 +7,8 @@
  *     refuses several in one text.
  * C3. Values come and go as text: no type of the client library is guessed from them.
  * C4. A connection is handed on with nothing of its last user's session left in it.
+ * C5. use() answers within its time wherever the server falls silent, also half-way through
+ *     the opening of a connection: what connect_timeout bounds ends with the greeting.
  */
 import postgres from "postgres";
 import type { Clock, Timer } from "../system/clock.ts";
@@ -29,7 +31,8 @@ export class PostgresConnection {
   #reserved: postgres.ReservedSql | null = null;
   #ended = false;
 
-  private constructor(address: PostgresAddress, timeoutMs: number) {
+  /** Reaches nobody before {@link open}. */
+  constructor(address: PostgresAddress, timeoutMs: number) {
     this.#client = postgres({
       ...(address.socketPath === null
         ? { host: address.host, port: address.port }
@@ -65,17 +68,12 @@ export class PostgresConnection {
     });
   }
 
-  static async open(address: PostgresAddress, timeoutMs: number): Promise<PostgresConnection> {
-    const connection = new PostgresConnection(address, timeoutMs);
-    try {
-      // The library (3.4.9) never answers a reserve() that has to open the connection itself.
-      await connection.#client.unsafe("SELECT 1");
-      connection.#reserved = await connection.#client.reserve();
-      return connection;
-    } catch (error) {
-      connection.destroy();
-      throw error;
-    }
+  /** Connects, once; whoever calls it bounds it. Rejects where the server does not let us in. */
+  async open(): Promise<void> {
+    if (this.#reserved !== null) return;
+    // The library (3.4.9) never answers a reserve() that has to open the connection itself.
+    await this.#client.unsafe("SELECT 1");
+    this.#reserved = await this.#client.reserve();
   }
 
   get usable(): boolean {
@@ -143,7 +141,7 @@ export class PostgresPool {
       reject(new Error(`PostgreSQL did not answer within ${timeoutMs} ms`));
     });
     try {
-      const result = await Promise.race([work(connection), late]);
+      const result = await Promise.race([connection.open().then(() => work(connection)), late]);
       this.#giveBack(connection);
       return result;
     } catch (error) {
@@ -170,12 +168,7 @@ export class PostgresPool {
     const granted = this.#used < this.#connectionsMax ? null : await this.#wait(timeoutMs);
     if (granted === null) this.#used++;
     else if (granted.usable) return granted;
-    try {
-      return await PostgresConnection.open(this.#address, timeoutMs);
-    } catch (error) {
-      this.#free(null);
-      throw error;
-    }
+    return new PostgresConnection(this.#address, timeoutMs);
   }
 
   #wait(timeoutMs: number): Promise<PostgresConnection | null> {

@@ -226,8 +226,11 @@ function asText(value: Json): string | null {
 
 /** The server's error code, or null where the failure was not the server's answer. */
 export function sqlStateOf(error: unknown): string | null {
-  if (typeof error !== "object" || error === null || !("code" in error)) return null;
-  return typeof error.code === "string" && /^[0-9A-Z]{5}$/.test(error.code) ? error.code : null;
+  if (!(error instanceof Error) || error.name !== "PostgresError" || !("code" in error)) {
+    return null;
+  }
+  // Codes of a broken connection look alike: EPIPE is none of the server's.
+  return typeof error.code === "string" ? error.code : null;
 }
 
 function reasonOf(error: unknown): string {

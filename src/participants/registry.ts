@@ -15,6 +15,9 @@ import { parseHttpAddress, parsePostgresAddress, redacted } from "./addresses.ts
 import { HttpParticipant } from "./http_participant.ts";
 import type { Participant } from "./participant.ts";
 
+/** How long a database may take to say whether it can take part. */
+const PROBE_MS_MAX = 10_000;
+
 /** What a client registers. */
 export type Registration =
   | { readonly name: ParticipantName; readonly kind: "postgres"; readonly url: string }
@@ -153,7 +156,11 @@ export class ParticipantRegistry {
     if (registration.kind === "http") return null;
     // The client library is loaded by those who have a database.
     const { setUpPostgres } = await import("./postgres_setup.ts");
-    return await setUpPostgres(parsePostgresAddress(registration.url));
+    return await setUpPostgres(
+      parsePostgresAddress(registration.url),
+      this.#parts.clock,
+      PROBE_MS_MAX,
+    );
   }
 
   async #connect(registration: Registration): Promise<Participant> {

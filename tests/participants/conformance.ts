@@ -35,7 +35,8 @@ const log = parseLogId(random.ulid(Date.now()));
 const name = parseParticipantName("subject");
 const TIMEOUT_MS = 5_000;
 
-function newCall(timeoutMs = TIMEOUT_MS): BranchCall {
+/** A call of a branch of its own. */
+export function newCall(timeoutMs = TIMEOUT_MS): BranchCall {
   const transactionId = parseTransactionId(random.ulid(Date.now()));
   return {
     key: branchKey(log, transactionId, name, 1),

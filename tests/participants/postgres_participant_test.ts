@@ -1,22 +1,27 @@
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { LayerdError } from "../../src/core/errors.ts";
 import { parseParticipantName } from "../../src/core/ids.ts";
 import { parsePostgresAddress } from "../../src/participants/addresses.ts";
 import type { ParticipantWork } from "../../src/participants/participant.ts";
-import { PostgresParticipant } from "../../src/participants/postgres_participant.ts";
+import { PostgresParticipant, sqlStateOf } from "../../src/participants/postgres_participant.ts";
 import { setUpPostgres } from "../../src/participants/postgres_setup.ts";
 import { DenoClock } from "../../src/system/deno_clock.ts";
-import { conformance } from "./conformance.ts";
+import { conformance, newCall } from "./conformance.ts";
 import { PostgresServer } from "./postgres.ts";
+import { PostgresWire } from "../twophase/postgres_wire.ts";
 
 const sql = (text: string, ...params: string[]): ParticipantWork => ({
   kind: "postgres",
   statements: [{ text, params }],
 });
 
+let server: PostgresServer;
+
 conformance("PostgresParticipant", async () => {
-  const server = await PostgresServer.make();
+  server = await PostgresServer.make();
   await server.psql("CREATE TABLE places (name text PRIMARY KEY, value text)");
   const address = parsePostgresAddress(server.url());
-  await setUpPostgres(address);
+  await setUpPostgres(address, new DenoClock(), 10_000);
   let last = "";
   return {
     connect: () =>
@@ -38,3 +43,42 @@ conformance("PostgresParticipant", async () => {
     close: () => server.remove(),
   };
 });
+
+Deno.test("sqlStateOf() takes a broken connection's code for none of the server's", () => {
+  assertEquals(sqlStateOf(Object.assign(new Error("write EPIPE"), { code: "EPIPE" })), null);
+});
+
+const options = { sanitizeOps: false, sanitizeResources: false };
+
+Deno.test(
+  { name: "a PostgreSQL that greets and falls silent hangs nobody", ...options },
+  async () => {
+    const directory = await Deno.makeTempDir({ prefix: "layerd-wire-" });
+    const wire = PostgresWire.listen(directory, server.socketPath);
+    try {
+      const silent = parsePostgresAddress(server.url(directory));
+      const clock = new DenoClock();
+      // The statement that opens a connection, the probe of a registration, a prepare.
+      for (const subject of ["SELECT 1", "\n  SELECT pg_advisory"]) {
+        wire.holds.arm(subject, "after");
+        const error = await assertRejects(() => setUpPostgres(silent, clock, 300), LayerdError);
+        assertStringIncludes(error.message, "did not answer within 300 ms");
+      }
+      const subject = new PostgresParticipant(parseParticipantName("subject"), silent, clock);
+      for (const text of ["SELECT 1", "BEGIN", "PREPARE TRANSACTION", "DISCARD ALL"]) {
+        wire.holds.arm(text, "after");
+        const call = { ...newCall(300) };
+        const vote = await subject.prepare(call, sql("INSERT INTO places VALUES ($1, 'x')", text));
+        const mayStand = text === "PREPARE TRANSACTION" || text === "DISCARD ALL";
+        assertEquals(vote.vote, mayStand ? "unknown" : "abort", text);
+        const told = { ...call, timeoutMs: 5_000, payload: null };
+        assertEquals(await subject.abort(told), { kind: "done" });
+      }
+      assertEquals(await server.psql("SELECT gid FROM pg_prepared_xacts"), "");
+      await subject.close();
+    } finally {
+      wire.close();
+      await Deno.remove(directory, { recursive: true });
+    }
+  },
+);
