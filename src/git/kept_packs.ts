@@ -103,6 +103,11 @@ export class KeptPacks {
     for (const pack of this.#packs.values()) pack.holders.delete(holder);
   }
 
+  /** Whether a power loss would take nothing of it, the log not asked. */
+  isDurable(): boolean {
+    return [...this.#packs.values()].every(({ state }) => state === "durable");
+  }
+
   /** Nobody serves the repository any more: gives everything to git, a running gc or not. */
   async surrender(): Promise<void> {
     for (const pack of this.#packs.values()) pack.holders.clear();

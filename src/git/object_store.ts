@@ -159,6 +159,10 @@ export class RepositoryObjects implements ObjectStore {
     });
   }
 
+  isDurable(): boolean {
+    return this.#kept.isDurable();
+  }
+
   discard(written: WrittenObjects): void {
     if (written.kind === "pack") this.#own.drop(written.name);
   }

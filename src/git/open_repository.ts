@@ -178,8 +178,14 @@ class OpenedRepository implements Repository {
   }
 
   async close(): Promise<void> {
+    if (!this.#objects.isDurable()) return await this.closeUnreleased();
     await this.#objects.close();
     await this.#claim.release();
+  }
+
+  async closeUnreleased(): Promise<void> {
+    await this.#objects.close();
+    await this.#claim.close();
   }
 
   async forget(): Promise<void> {

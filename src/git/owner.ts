@@ -62,7 +62,7 @@ export interface ClaimRequest {
   readonly expected: RepositoryId | null;
 }
 
-/** A repository that this process owns until release(). */
+/** A repository that this process owns until release(), close() or forget(). */
 export class OwnerClaim implements OwnerFile {
   readonly #fs: FileSystem;
   readonly #layout: RepositoryLayout;
@@ -111,6 +111,12 @@ export class OwnerClaim implements OwnerFile {
     } finally {
       this.#handle.close();
     }
+  }
+
+  /** Stops owning it without giving it up: no other log may have it yet. */
+  async close(): Promise<void> {
+    await this.#writing;
+    this.#handle.close();
   }
 
   /** Gives the repository up for good: removes our lock links, then `layerd/`. */

@@ -229,8 +229,16 @@ export interface Repository {
   watchLayers(report: (change: RefEdit) => void): { close(): void };
   /** Records in `layerd/position` that the log reached `lsn`; durable when resolved. */
   recordPosition(lsn: number): Promise<void>;
-  /** Releases ownership cleanly (position says so) and gives back locks that recovery needs no more. */
+  /**
+   * Releases ownership cleanly (position says so) where its objects are durable, else as
+   * closeUnreleased() does. Gives back locks that recovery needs no more.
+   */
   close(): Promise<void>;
+  /**
+   * Stops serving it where the log has something that it lacks: nothing tells other daemons
+   * that they may have it.
+   */
+  closeUnreleased(): Promise<void>;
   /** close(), then removes `<common dir>/layerd`. */
   forget(): Promise<void>;
 }

@@ -116,7 +116,12 @@ async function assemble(
     observer: metrics,
   };
   const pipeline = new GroupCommitPipeline({ ...commit, random, onFatal: options.onFatal });
-  const recovery = { commit, catalog, pipeline };
+  const recovery = {
+    commit,
+    catalog,
+    pipeline,
+    setAside: catalog.setAside.bind(catalog),
+  };
   const twoPhase = new TwoPhase({
     ...options,
     events,

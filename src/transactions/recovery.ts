@@ -4,6 +4,9 @@
  *
  *   1. Our lock links that a dead process left are adopted, before anything else is looked at.
  *   2. Objects of every record since the checkpoint are written again where they are missing.
+ *      Where that, or 1, fails, the repository is set aside and not served: refs that are
+ *      published already may point at what is not there. It is tried again like one that is
+ *      away (returned_repository.ts).
  *   3. Decided and unapplied transactions are published (redo.ts); what cannot be now is
  *      stalled and tried again while the daemon serves.
  *   4. Prepared transactions get their locks and pins back.
@@ -39,6 +42,8 @@ export interface RecoveryParts {
   readonly commit: CommitParts;
   readonly catalog: CommitParts["catalog"];
   readonly pipeline: GroupCommitPipeline;
+  /** What becomes of a repository that is not where the log says and cannot be brought there. */
+  readonly setAside: (repository: Repository, problem: LayerdError) => void;
 }
 
 /** What the manager has to know of, and what the daemon keeps. */
@@ -73,7 +78,7 @@ export async function recover(
 
 export function adoptLocks(parts: RecoveryParts, digest: LogDigest): void {
   for (const repository of parts.catalog.all()) {
-    guarded(repository, () => {
+    orSetAside(parts, repository, () => {
       const found = repository.publisher.adoptLocks();
       if (found.packedRefs) repository.publisher.unlockPackedRefs();
       parts.commit.held.adopt(repository.id, found.refs);
@@ -93,6 +98,20 @@ function claimAdopted(parts: RecoveryParts, id: string, open: readonly Repositor
   }
 }
 
+/** What fails keeps this repository from being served, and no other. */
+function orSetAside(parts: RecoveryParts, repository: Repository, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    const problem = repositoryError(error, repository.name);
+    logger.error("Repository {repository} is not served, recovery failed in it: {error}", {
+      repository: repository.name,
+      error: problem.message,
+    });
+    parts.setAside(repository, problem);
+  }
+}
+
 /** One repository that cannot be worked on must not keep the others from being served. */
 function guarded(repository: Repository, work: () => void): void {
   try {
@@ -109,7 +128,7 @@ function guarded(repository: Repository, work: () => void): void {
 export function restoreObjects(parts: RecoveryParts, digest: LogDigest): void {
   const all = placingsOf(digest);
   for (const repository of parts.catalog.all()) {
-    guarded(repository, () => {
+    orSetAside(parts, repository, () => {
       repository.objects.adopt();
       placeObjects(repository, all);
     });
@@ -188,7 +207,7 @@ async function redoCommits(parts: RecoveryParts, digest: LogDigest) {
     };
     if (records.length > 0) failed.push(after);
     else if (unfinishedParts(after).length > 0) {
-      const error = stallReason(outcome.stalled, after);
+      const error = stallReason(parts, outcome.stalled, after);
       stalled.push({ commit: after, settled: parts.pipeline.stalled.adopt(after, error) });
     }
     releaseParts(parts, commit, after);
@@ -204,16 +223,16 @@ function quarantineParts(parts: RecoveryParts, commit: LoggedCommit): void {
 }
 
 function stallReason(
+  { catalog }: RecoveryParts,
   stalled: ReadonlyMap<RepositoryId, LayerdError>,
   commit: LoggedCommit,
 ): LayerdError {
-  for (const part of unfinishedParts(commit)) {
-    const error = stalled.get(part.repositoryId);
+  for (const { repositoryId, repository } of unfinishedParts(commit)) {
+    if (catalog.byId(repositoryId) === null) return catalog.absence(repositoryId, repository);
+    const error = stalled.get(repositoryId);
     if (error) return error;
   }
-  return new LayerdError("io_error", "The repository cannot be reached", {
-    reason: "path_missing",
-  });
+  return new LayerdError("io_error", "The publication was not tried yet");
 }
 
 /** Gives back the ref locks of parts that were open before and are over now. */

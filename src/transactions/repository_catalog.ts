@@ -6,7 +6,7 @@
  * A repository is its common directory: it has one name here and one daemon anywhere.
  */
 import { getLogger } from "@logtape/logtape";
-import { LayerdError, messageOf } from "../core/errors.ts";
+import { invariant, LayerdError, messageOf } from "../core/errors.ts";
 import { quote } from "../core/ids.ts";
 import type { RepositoryId, RepositoryName, TransactionId } from "../core/ids.ts";
 import type { LogRecord } from "../core/log_record.ts";
@@ -22,6 +22,7 @@ import { LayerWatches } from "./layer_watches.ts";
 import { clearLeftovers } from "./leftovers.ts";
 import { Quarantine } from "./quarantine.ts";
 import { findingsOf, repositoryAround, repositoryDocument } from "./repository_document.ts";
+import { requireRemovable } from "./removal.ts";
 import { repositoryError } from "./repository_errors.ts";
 
 const logger = getLogger(["layerd", "transactions"]);
@@ -32,6 +33,8 @@ interface Entry {
   readonly path: string;
   readonly repositoryId: RepositoryId;
   readonly repository: Repository | LayerdError;
+  /** Open and not served: what the log holds for it could not be made good. */
+  readonly aside?: Repository;
 }
 
 type Registration = Extract<LogRecord, { kind: "repository_added" }>;
@@ -104,23 +107,34 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
     return this.#inTurn(async () => {
       const entry = this.#entries.get(name);
       if (!entry || !(entry.repository instanceof LayerdError)) return false;
-      const repository = await this.#openKnown(entry.repositoryId, name, entry.path);
+      const repository = entry.aside ??
+        await this.#openKnown(entry.repositoryId, name, entry.path);
       if (repository instanceof LayerdError) {
         this.#entries.set(name, { ...entry, repository });
         return false;
       }
       try {
-        await this.#parts.welcomeBack(repository, () => this.#enter({ ...entry, repository }));
+        const { aside: _, ...rest } = entry;
+        await this.#parts.welcomeBack(repository, () => this.#enter({ ...rest, repository }));
       } catch (error) {
-        this.#byId.delete(entry.repositoryId);
-        this.#watches.stop(entry.repositoryId);
-        this.#entries.set(name, { ...entry, repository: repositoryError(error, name) });
-        await this.#leave(repository, () => repository.close());
+        this.setAside(repository, repositoryError(error, name));
         throw error;
       }
       this.#parts.events.publish("health.changed", { repository: name, status: "healthy" });
       return true;
     });
+  }
+
+  /**
+   * Serves it no longer: what the log holds for it could not be made good. It stays ours, and
+   * is tried again like one that is away.
+   */
+  setAside(repository: Repository, problem: LayerdError): void {
+    const entry = this.#entries.get(repository.name);
+    invariant(entry !== undefined, `${repository.name} is set aside and not registered`);
+    this.#entries.set(entry.name, { ...entry, repository: problem, aside: repository });
+    this.#byId.delete(entry.repositoryId);
+    this.#watches.stop(entry.repositoryId);
   }
 
   async #openKnown(
@@ -178,19 +192,11 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
       if (!entry) throw notFound(name);
       const id = entry.repositoryId;
       const unfinished = this.#parts.hasUnfinished(id) || this.#quarantine.of(id) !== null;
-      if (this.#parts.isTouched(id) && !(unfinished && options.abandon)) {
-        throw new LayerdError(
-          "repository_busy",
-          `Open transactions touch repository ${name}; end them first`,
-        );
-      }
-      if (unfinished && !options.abandon) {
-        throw new LayerdError(
-          "repository_busy",
-          `Decided transactions are not published in repository ${name}; ` +
-            `repeat with ?abandon=true to record them as failed`,
-        );
-      }
+      requireRemovable(name, {
+        isTouched: this.#parts.isTouched(id),
+        unfinished,
+        lacking: entry.aside ? messageOf(entry.repository) : null,
+      }, options);
       // From here on nothing new finds it; the checks above and this are one synchronous run.
       this.#entries.delete(name);
       try {
@@ -205,7 +211,7 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
       this.#byId.delete(id);
       this.#quarantine.lift(id);
       this.#watches.stop(id);
-      const { repository } = entry;
+      const repository = entry.aside ?? entry.repository;
       if (repository instanceof LayerdError) return;
       await this.#leave(repository, () => repository.forget());
     });
@@ -236,6 +242,9 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
     for (const repository of this.all()) {
       this.#watches.stop(repository.id);
       await this.#leave(repository, () => repository.close());
+    }
+    for (const { aside } of this.#entries.values()) {
+      if (aside) await this.#leave(aside, () => aside.closeUnreleased());
     }
   }
 

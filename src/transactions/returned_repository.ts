@@ -1,8 +1,10 @@
 /**
- * A repository that was away when the daemon started, and is back: what recovery did for the
- * others is done for it alone, from the log as it is now. A turn of the pipeline; decided
- * transactions are published afterwards by the retry of stalled ones.
+ * A repository that was away when the daemon started, or that recovery could not bring to where
+ * the log says, and is back: what recovery did for the others is done for it alone, from the
+ * log as it is now. A turn of the pipeline; decided transactions are published afterwards by
+ * the retry of stalled ones.
  */
+import type { LayerdError } from "../core/errors.ts";
 import { digestLog } from "../core/recovery_plan.ts";
 import { toLsn, type TransactionId } from "../core/ids.ts";
 import type { Repository } from "../git/repository.ts";
@@ -44,5 +46,9 @@ function onlyWith(parts: RecoveryParts, repository: Repository): RecoveryParts {
     quarantine: (id: Repository["id"], transactionId: TransactionId) =>
       parts.catalog.quarantine(id, transactionId),
   };
-  return { ...parts, catalog, commit: { ...parts.commit, catalog } };
+  // The caller sets it aside again.
+  const setAside = (_: Repository, problem: LayerdError) => {
+    throw problem;
+  };
+  return { ...parts, catalog, setAside, commit: { ...parts.commit, catalog } };
 }

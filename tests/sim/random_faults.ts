@@ -18,31 +18,32 @@ const CODES: Readonly<Record<string, readonly string[]>> = {
 
 export class RandomFaults implements Faults {
   readonly #random: SeededRandom;
-  readonly #rate: number;
   readonly #counts: Map<string, number>;
+  /** Of calls that fail. */
+  rate: number;
 
-  /** `rate`: of calls that fail; `counts` is added to. */
+  /** `counts` is added to. */
   constructor(random: SeededRandom, rate: number, counts: Map<string, number>) {
     this.#random = random;
-    this.#rate = rate;
+    this.rate = rate;
     this.#counts = counts;
   }
 
   onCall(call: SystemCall): string | null {
     const codes = CODES[call.name];
-    if (codes === undefined || !this.#random.chance(this.#rate)) return null;
+    if (codes === undefined || !this.#random.chance(this.rate)) return null;
     return this.#count(call, this.#random.pick(codes));
   }
 
   onWrite(call: SystemCall, length: number) {
-    if (!this.#random.chance(this.#rate)) return null;
+    if (!this.#random.chance(this.rate)) return null;
     const code = this.#random.pick(["ENOSPC", "EIO"]);
     this.#count({ ...call, name: "short write" }, code);
     return { count: this.#random.integer(0, Math.max(0, length - 1)), code };
   }
 
   onSync(call: SystemCall): string | null {
-    return this.#random.chance(this.#rate / 2) ? this.#count(call, "EIO") : null;
+    return this.#random.chance(this.rate / 2) ? this.#count(call, "EIO") : null;
   }
 
   #count({ name }: SystemCall, code: string): string {

@@ -31,6 +31,8 @@ export const app = parseRepositoryName("app");
 class WatchedFileSystem extends DenoFileSystem {
   systemSyncs = 0;
   refusesPublication = false;
+  /** Fsyncs of packs fail. */
+  refusesFileSyncs = false;
   /** How many unlinks of lock files fail from here on. */
   refusedUnlocks = 0;
   /** Called right before `packed-refs` is replaced. */
@@ -66,6 +68,13 @@ class WatchedFileSystem extends DenoFileSystem {
     }
     if (to.endsWith("/packed-refs")) this.beforePublication();
     super.rename(from, to);
+  }
+
+  override syncFile(path: string): Promise<void> {
+    if (this.refusesFileSyncs && path.includes("/objects/pack/")) {
+      throw new FileSystemError("EIO", "fsync", path);
+    }
+    return super.syncFile(path);
   }
 
   override syncFileSystem(path: string): Promise<void> {
