@@ -1,6 +1,7 @@
 /** When a registration may go: what of it is still owed must be given up in so many words. */
 import { LayerdError } from "../core/errors.ts";
 import type { RepositoryName } from "../core/ids.ts";
+import type { Repository } from "../git/repository.ts";
 
 export interface Owed {
   /** Open transactions touch the repository. */
@@ -34,4 +35,9 @@ export function requireRemovable(
         `(${lacking}); repeat with ?abandon=true to give them up`,
     );
   }
+}
+
+/** Objects may be in the page cache and the log only, and the log is about to forget them. */
+export async function keepObjects(repository: Repository | LayerdError): Promise<void> {
+  if (!(repository instanceof LayerdError)) await repository.objects.surrender();
 }

@@ -22,7 +22,7 @@ import { LayerWatches } from "./layer_watches.ts";
 import { clearLeftovers } from "./leftovers.ts";
 import { Quarantine } from "./quarantine.ts";
 import { findingsOf, repositoryAround, repositoryDocument } from "./repository_document.ts";
-import { requireRemovable } from "./removal.ts";
+import { keepObjects, requireRemovable } from "./removal.ts";
 import { repositoryError } from "./repository_errors.ts";
 
 const logger = getLogger(["layerd", "transactions"]);
@@ -201,7 +201,7 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
       this.#entries.delete(name);
       try {
         if (unfinished) await this.#parts.abandon(id);
-        await keepObjects(entry);
+        await keepObjects(entry.repository);
         this.#parts.log.append({ kind: "repository_removed", repositoryId: id });
         await this.#parts.log.force();
       } catch (error) {
@@ -318,9 +318,4 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
 
 function notFound(name: RepositoryName): LayerdError {
   return new LayerdError("repository_not_found", `No repository is registered as ${quote(name)}`);
-}
-
-/** Objects may be in the page cache and the log only, and the log is about to forget them. */
-async function keepObjects({ repository }: Entry): Promise<void> {
-  if (!(repository instanceof LayerdError)) await repository.objects.surrender();
 }
