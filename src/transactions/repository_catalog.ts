@@ -7,7 +7,6 @@
  */
 import { getLogger } from "@logtape/logtape";
 import { invariant, LayerdError, messageOf } from "../core/errors.ts";
-import { quote } from "../core/ids.ts";
 import type { RepositoryId, RepositoryName, TransactionId } from "../core/ids.ts";
 import type { LogRecord } from "../core/log_record.ts";
 import { resolveLayout } from "../git/gate.ts";
@@ -23,7 +22,7 @@ import { clearLeftovers } from "./leftovers.ts";
 import { Quarantine } from "./quarantine.ts";
 import { findingsOf, repositoryAround, repositoryDocument } from "./repository_document.ts";
 import { keepObjects, requireRemovable } from "./removal.ts";
-import { repositoryError } from "./repository_errors.ts";
+import { notFound, repositoryError } from "./repository_errors.ts";
 
 const logger = getLogger(["layerd", "transactions"]);
 
@@ -314,8 +313,4 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
     this.#tail = result.catch(() => undefined);
     return result;
   }
-}
-
-function notFound(name: RepositoryName): LayerdError {
-  return new LayerdError("repository_not_found", `No repository is registered as ${quote(name)}`);
 }

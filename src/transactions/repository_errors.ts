@@ -1,5 +1,6 @@
 /** What a failure in a repository or in the log means to a client. */
 import { LayerdError, messageOf } from "../core/errors.ts";
+import { quote, type RepositoryName } from "../core/ids.ts";
 import type { LockOutcome } from "../git/repository.ts";
 import { errorCode } from "../system/file_system.ts";
 
@@ -33,4 +34,8 @@ export function lockRefusal(
     `${outcome.path} is in the way (${age}): ${owner}`,
     { reason: outcome.path },
   );
+}
+
+export function notFound(name: RepositoryName): LayerdError {
+  return new LayerdError("repository_not_found", `No repository is registered as ${quote(name)}`);
 }
