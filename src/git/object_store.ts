@@ -137,9 +137,11 @@ export class RepositoryObjects implements ObjectStore {
     if (this.#makingDurable === 0) this.#kept.foldSmall();
   }
 
-  restoreMissing(written: WrittenObjects): void {
-    if (written.kind === "pack") this.#own.relink(written.name);
-    else this.#kept.restoreMissing(written.objects);
+  restoreMissing(all: readonly WrittenObjects[]): void {
+    for (const written of all) if (written.kind === "pack") this.#own.relink(written.name);
+    this.#kept.restoreMissing(
+      all.flatMap((written) => written.kind === "recorded" ? written.objects : []),
+    );
   }
 
   makeDurable(): Promise<ReadonlySet<ObjectId>> {

@@ -53,7 +53,7 @@ export interface ObjectStore {
   /** Between groups: folds small packs where many have gathered. */
   tidyPacks(): void;
   /** After a publication: puts back what somebody removed by hand. Cheap where all is there. */
-  restoreMissing(written: WrittenObjects): void;
+  restoreMissing(all: readonly WrittenObjects[]): void;
   /**
    * Checkpoint: makes everything placed durable and gives to git what nobody holds. Answers
    * the recorded objects that are durable: one of a record that is not among them has to be

@@ -5,6 +5,8 @@ import type { Random } from "./random.ts";
 const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 /** Characters of a ULID that hold the time. */
 const TIME_LENGTH = 10;
+/** Characters of a ULID that are random, five bits each. */
+const RANDOM_LENGTH = 16;
 /** `crypto.getRandomValues` refuses more at once. */
 const RANDOM_BYTES_MAX = 65_536;
 
@@ -34,10 +36,17 @@ export class DenoRandom implements Random {
    * the wall clock stepped back: then the previous id is counted up by one.
    */
   ulid(nowMs: number): string {
-    this.#last = nowMs > this.#lastMs ? ulid(nowMs) : successor(this.#last);
+    this.#last = nowMs > this.#lastMs ? fresh(nowMs) : successor(this.#last);
     this.#lastMs = Math.max(nowMs, this.#lastMs);
     return this.#last;
   }
+}
+
+/** All random characters from one call: the package draws each by itself, 2 us a time. */
+function fresh(nowMs: number): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(RANDOM_LENGTH));
+  let drawn = 0;
+  return ulid(nowMs, () => (bytes[drawn++] ?? 0) / 256);
 }
 
 /** The ULID that follows, by counting its random part up. */

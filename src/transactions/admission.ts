@@ -153,7 +153,7 @@ export class Admission {
   ): Promise<LayerdError | null> {
     const { objects } = this.#lane(part).repository;
     // While a promise stood, gc may have taken what nothing reached: ours comes back.
-    if (prepared) objects.restoreMissing(part.objects);
+    if (prepared) objects.restoreMissing([part.objects]);
     return await lostObject(objects, request, part);
   }
 

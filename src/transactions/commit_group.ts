@@ -170,9 +170,10 @@ export class CommitGroup {
       if (stalled.has(id)) return;
       try {
         await lane.staged?.settle();
+        const parts = this.#members.flatMap((member) => partIn(member, id));
+        lane.repository.objects.restoreMissing(parts.map(({ objects }) => objects));
         for (const member of this.#members) {
           for (const part of partIn(member, id)) {
-            lane.repository.objects.restoreMissing(part.objects);
             const lost = await lostObject(lane.repository.objects, member.request, part);
             if (lost !== null) this.#noteLost(member, lost);
           }

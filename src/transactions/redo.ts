@@ -134,7 +134,7 @@ async function publishPlan(
         }]);
         for (const part of unfinishedParts(commit)) {
           if (part.repositoryId !== id) continue;
-          repository.objects.restoreMissing(part.objects);
+          repository.objects.restoreMissing([part.objects]);
           for (const { ref } of part.edits) {
             const value = locked.value(ref);
             edits.set(ref, { ref, old: value, new: value });

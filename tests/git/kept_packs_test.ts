@@ -5,7 +5,7 @@ import { type RepositoryLayout, resolveLayout } from "../../src/git/gate.ts";
 import { KeptPackFiles } from "../../src/git/kept_pack_files.ts";
 import { KeptPacks } from "../../src/git/kept_packs.ts";
 import { objectId } from "../../src/git/object_codec.ts";
-import { packObject } from "../../src/git/pack_format.ts";
+import { packObject, unpackBody } from "../../src/git/pack_format.ts";
 import { DenoFileSystem } from "../../src/system/deno_file_system.ts";
 import { type FileSystem, FileSystemError } from "../../src/system/file_system.ts";
 import { git, tryGit } from "../harness/git.ts";
@@ -297,4 +297,12 @@ Deno.test("KeptPacks.makeDurable() clears what is left of a pack that somebody r
     assertEquals((await scene.packs.makeDurable()).has(oid("one")), false);
     assertEquals(files(scene, ""), []);
   });
+});
+
+Deno.test("packObject() makes streams that zlib reads, stored and compressed", () => {
+  for (const length of [0, 1, 255, 256, 511, 512, 513, 70_000]) {
+    const body = Uint8Array.from({ length }, (_, at) => (at * 31) % 251);
+    const packed = packObject(objectId("blob", body), "blob", body);
+    assertEquals([packed.size, unpackBody(packed.bytes)], [length, body]);
+  }
 });

@@ -203,7 +203,7 @@ Deno.test("RepositoryObjects.write() writes many objects as one pack that git le
     for (const suffix of ["idx", "pack"]) {
       await Deno.remove(`${layout.objectsDir}/pack/${written.name}.${suffix}`);
     }
-    objects.restoreMissing(written);
+    objects.restoreMissing([written]);
     assertEquals((await objects.read(last.oid))?.type, "blob");
     await objects.makeDurable();
     assertEquals(keeps(layout), [`${written.name}.keep`], "its transaction is not over");
@@ -231,7 +231,7 @@ Deno.test("RepositoryObjects.restoreMissing() writes again what somebody removed
       await Deno.remove(`${layout.objectsDir}/pack/${name}`);
     }
     assertEquals(await objects.read(one.oid), null);
-    objects.restoreMissing(written);
+    objects.restoreMissing([written]);
     assertEquals((await objects.read(one.oid))?.body, one.body);
     await git(path, ["gc", "-q", "--prune=now"]);
     assertEquals(await git(path, ["cat-file", "blob", one.oid]), "one");
