@@ -4,6 +4,7 @@
  *
  *   deno task sim                       everything, 10,000 seeds from a fresh one on
  *   deno task sim --seeds N --seed S    N seeds from S on, and no crash points
+ *   deno task sim --seeds 0             the crash points alone
  *   deno task sim --seed S              replays one seed
  *   deno task sim --scenario NAME --disk KIND --point P --crash KIND
  *                                       replays one crash, as a failure names it
@@ -91,7 +92,8 @@ const faults = new Map<string, number>();
 for (const result of results) {
   for (const [kind, count] of result.faults) faults.set(kind, (faults.get(kind) ?? 0) + count);
 }
-console.log(`crash points             ${sum((one) => one.points)}`);
+const places = `${SCENARIOS.length} scenarios on 2 kinds of disk, ${CRASH_KINDS.length} ways each`;
+console.log(`crash points             ${sum((one) => one.points)}, in ${places}`);
 console.log(`crash points in recovery ${sum((one) => one.recoveryPoints)}`);
 console.log(`crashes tried            ${sum((one) => one.crashes)}`);
 console.log(`seeds                    ${sum((one) => one.seeds)}`);

@@ -5,7 +5,7 @@
  */
 import { checkRecovery, nextProcess } from "./invariants.ts";
 import type { DiskKind } from "./name_journal.ts";
-import type { Scenario } from "./scenarios.ts";
+import type { Scenario } from "./scenario.ts";
 import type { SystemCall } from "./simulated_file_system.ts";
 import {
   afterCrash,

@@ -4,7 +4,7 @@ import { scaled } from "../harness/scale.ts";
 import { CRASH_KINDS, crashAll, type CrashPlan, emptyTally } from "./crash_points.ts";
 import { SCENARIOS } from "./scenarios.ts";
 
-const every = scaled({ reduced: 23, full: 1 });
+const every = scaled({ reduced: 47, full: 1 });
 
 /** Each point that is tried crashes in one way, the ways in turn. */
 const SAMPLE: CrashPlan = {

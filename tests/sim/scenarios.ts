@@ -1,49 +1,11 @@
 /** What the daemon is doing when the power fails: one short story each. */
+import { FOLD_SCENARIOS } from "./fold_scenarios.ts";
 import { create, createFrom, drop, put, remove, updateRef } from "./model.ts";
-import type { MachineOptions } from "./simulated_machine.ts";
-import { writeNativeCommit, writeNativeRef } from "./simulated_repository.ts";
-import type { Stage } from "./stage.ts";
+import { PROMISE_SCENARIOS } from "./promise_scenarios.ts";
+import { largeText, nativeBranch, oneLayer, registered, type Scenario } from "./scenario.ts";
+import { writeNativeCommit } from "./simulated_repository.ts";
 
-export interface Scenario {
-  readonly name: string;
-  readonly repositories: readonly string[];
-  readonly options?: Pick<MachineOptions, "checkpointBytes">;
-  /** What happens before; not crashed. */
-  readonly prologue?: (stage: Stage) => Promise<void>;
-  readonly play: (stage: Stage) => Promise<void>;
-}
-
-const registered = async (stage: Stage) => {
-  for (const name of ["app", "web"]) await stage.register(name);
-};
-
-async function oneLayer(stage: Stage): Promise<void> {
-  await stage.register("app");
-  await stage.commit(put("app", "base", "a", "one"), put("app", "base", "dir/b", "two"));
-}
-
-/** Incompressible, so that it is large wherever it stands. */
-function largeText(seed: number): string {
-  let text = "";
-  for (let state = seed, n = 0; n < 240_000; n++) {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    text += state.toString(36).padStart(7, "0").slice(0, 5);
-  }
-  return text;
-}
-
-/** A native branch with one commit, durable. */
-async function nativeBranch(stage: Stage, ref: string, text: string): Promise<string> {
-  const { fileSystem } = stage.machine;
-  const file = "readme";
-  const commit = writeNativeCommit(fileSystem, "/app", { file, text, parent: null });
-  writeNativeRef(fileSystem, "/app", ref, commit);
-  await stage.wait(fileSystem.syncFileSystem("/app"));
-  stage.assume((model) => ({ ...model, [`app ${ref}`]: { readme: text } }));
-  return commit;
-}
-
-export const SCENARIOS: readonly Scenario[] = [
+const SINGLE_SCENARIOS: readonly Scenario[] = [
   {
     name: "first start, first repository, first commit",
     repositories: ["app"],
@@ -229,36 +191,10 @@ export const SCENARIOS: readonly Scenario[] = [
       await stage.commit(put("web", "base", "a", "3"));
     },
   },
-  {
-    name: "a stalled repository beside a healthy one",
-    repositories: ["app", "web"],
-    prologue: registered,
-    play: async (stage) => {
-      stage.machine.fail((call) =>
-        call.name === "rename" && call.path === "/web/packed-refs" ? "EIO" : null
-      );
-      await stage.commit(put("app", "base", "a", "1"), put("web", "base", "a", "1"));
-      await stage.commit(put("app", "other", "a", "2"));
-      await stage.wait(stage.machine.engine.checkpoint());
-      await stage.commit(put("app", "other", "a", "3"));
-      stage.machine.fail(() => null);
-      await stage.machine.clock.run(5_000);
-      await stage.commit(put("web", "base", "a", "4"));
-    },
-  },
-  {
-    name: "a promise across checkpoint and restart",
-    repositories: ["app"],
-    prologue: oneLayer,
-    play: async (stage) => {
-      const id = await stage.prepare(put("app", "base", "a", "promised"), create("app", "new"));
-      const other = await stage.prepare(put("app", "third", "x", "never"));
-      await stage.commit(put("app", "team", "a", "beside"));
-      await stage.wait(stage.machine.engine.checkpoint());
-      await stage.restart();
-      await stage.rollbackPrepared(other);
-      await stage.commitPrepared(id);
-      await stage.commit(put("app", "base", "b", "after"));
-    },
-  },
+];
+
+export const SCENARIOS: readonly Scenario[] = [
+  ...SINGLE_SCENARIOS,
+  ...FOLD_SCENARIOS,
+  ...PROMISE_SCENARIOS,
 ];
