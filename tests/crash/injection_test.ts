@@ -34,24 +34,53 @@ const FAULTS: Readonly<Record<Injection["call"], readonly Fault[]>> = {
   fsync: ["KILL", "ENOSPC", "EIO"],
   fdatasync: ["KILL", "EIO"],
 };
+/**
+ * Kept packs that one group folds, and calls of each kind in a commit with a fold behind it: the
+ * new pack is written in each repository, then the old ones go.
+ */
+const PACKS_PER_FOLD = 16;
+const REACH_WITH_FOLD: Partial<typeof REACH> = { rename: 14, linkat: 10, unlink: 120, write: 12 };
+/** Every so manieth unlink: they are alike. */
+const UNLINKS_EVERY = 7;
 /** A reduced run takes so many of all, evenly. */
-const REDUCED = 6;
+const REDUCED = 5;
+const REDUCED_FOLDS = 1;
 
-function injections(log: string, seed: number): Injection[] {
-  const all: Injection[] = [];
-  for (const call of Object.keys(REACH) as Injection["call"][]) {
+/** A fault, and whether the commit that meets it makes the daemon fold packs. */
+interface Case {
+  readonly injection: Injection;
+  readonly folds: boolean;
+}
+
+function injections(log: string, reach: Partial<typeof REACH>, folds: boolean): Case[] {
+  const all: Case[] = [];
+  for (const [name, count] of Object.entries(reach)) {
+    const call = name as Injection["call"];
+    const every = folds && call === "unlink" ? UNLINKS_EVERY : 1;
     for (const fault of FAULTS[call]) {
-      for (let at = 1; at <= REACH[call]; at++) {
+      for (let at = 1; at <= count; at += every) {
         // Other writes go to sockets and to the runtime's own wake-ups.
-        all.push({ call, fault, at, path: call === "write" ? log : null });
+        const path = call === "write" && !folds ? log : null;
+        all.push({ folds, injection: { call, fault, at, path } });
       }
     }
   }
-  if (isFullScale()) return all;
+  return all;
+}
+
+function casesOf(log: string, seed: number): Case[] {
+  const plain = injections(log, REACH, false);
+  const folding = injections(log, REACH_WITH_FOLD, true);
+  if (isFullScale()) return [...plain, ...folding];
+  return [...some(plain, REDUCED, seed), ...some(folding, REDUCED_FOLDS, seed)];
+}
+
+/** So many of all, evenly, from a random one on. */
+function some(all: readonly Case[], count: number, seed: number): Case[] {
   const offset = new SeededRandom(seed).integer(0, all.length - 1);
   return Array.from(
-    { length: REDUCED },
-    (_, n) => all[(offset + Math.floor((n * all.length) / REDUCED)) % all.length],
+    { length: count },
+    (_, n) => all[(offset + Math.floor((n * all.length) / count)) % all.length],
   ).filter((one) => one !== undefined);
 }
 
@@ -69,8 +98,8 @@ async function survive(scene: Scene, seed: number): Promise<void> {
   const stage = new Stage(scene, repositories);
   const ends: Record<string, number> = {};
   let met = 0;
-  for (const injection of injections(log, seed)) {
-    const { end, hit } = await stage.play(injection);
+  for (const one of casesOf(log, seed)) {
+    const { end, hit } = await stage.play(one);
     ends[end] = (ends[end] ?? 0) + 1;
     if (hit) met += 1;
   }
@@ -91,22 +120,25 @@ class Stage {
     this.#repositories = repositories;
   }
 
-  async play(injection: Injection): Promise<{ readonly end: string; readonly hit: boolean }> {
-    const context = JSON.stringify(injection);
+  async play(one: Case): Promise<{ readonly end: string; readonly hit: boolean }> {
+    const context = JSON.stringify(one);
     try {
-      return await this.#play(injection);
+      return await this.#play(one);
     } catch (error) {
       throw new Error(`${context}: ${String(error)}`, { cause: error });
     }
   }
 
-  async #play(injection: Injection) {
+  async #play({ injection, folds }: Case) {
     const scene = this.#scene;
     const n = `${++this.played}`;
+    if (folds) await this.#makeAlmostFolded(n);
     for (const { path } of this.#repositories) await makeLoose(path);
     const before = await this.#contents();
     const strace = await Strace.attach(scene.daemon.pid, injection);
     const outcome = await this.#commit(n);
+    // The fold comes after the answer, and before the next one.
+    if (folds) await scene.daemon.client.request("GET", "/v1/version").catch(ignoreLost);
     const hit = await strace.detach() > 0;
     const end = await this.#settle(outcome);
     const after = await this.#contents();
@@ -125,6 +157,15 @@ class Stage {
       await assertNothingLeftBehind(commonDirectory);
     }
     return { end, hit };
+  }
+
+  /** One small pack each; the checkpoint of the case before has taken all others. */
+  async #makeAlmostFolded(n: string): Promise<void> {
+    for (let pack = 1; pack < PACKS_PER_FOLD; pack++) {
+      await this.#scene.api.apply(
+        this.#repositories.map(({ name }) => put(name, LAYER, "pack", `${n} ${pack}`)),
+      );
+    }
   }
 
   async #commit(n: string): Promise<Reply | null> {
@@ -164,4 +205,9 @@ class Stage {
 async function makeLoose(path: string): Promise<void> {
   const tip = await git(path, ["rev-parse", `refs/layers/${LAYER}`]);
   await git(path, ["update-ref", `refs/layers/${LAYER}`, await makeCommit(path, tip, "native")]);
+}
+
+function ignoreLost(error: unknown): void {
+  const lost = error instanceof ConnectionLost || error instanceof Deno.errors.ConnectionRefused;
+  if (!lost) throw error;
 }

@@ -5,6 +5,7 @@ import { RepositoryObjects } from "../../src/git/object_store.ts";
 import type { OpenRepositoryOptions } from "../../src/git/open_repository.ts";
 import { DenoClock } from "../../src/system/deno_clock.ts";
 import { DenoFileSystem } from "../../src/system/deno_file_system.ts";
+import type { FileSystem } from "../../src/system/file_system.ts";
 import { DenoRandom } from "../../src/system/deno_random.ts";
 import { makeRepository } from "../harness/repositories.ts";
 
@@ -39,10 +40,11 @@ export async function inRepository(
 export async function withObjects(
   path: string,
   use: (layout: RepositoryLayout, objects: RepositoryObjects) => Promise<void>,
+  fs: FileSystem = fileSystem,
 ): Promise<void> {
   const layout = resolveLayout(fileSystem, path);
   makeLayerdDirectories(fileSystem, layout);
-  const objects = new RepositoryObjects(fileSystem, clock, layout, random);
+  const objects = new RepositoryObjects(fs, clock, layout, random);
   await objects.prepare();
   try {
     await use(layout, objects);
