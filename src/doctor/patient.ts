@@ -2,6 +2,7 @@
 import { LayerdError } from "../core/errors.ts";
 import type { RepositoryId } from "../core/ids.ts";
 import { checkFormat, type RepositoryLayout, resolveLayout } from "../git/gate.ts";
+import { LooseAbsence } from "../git/loose_absence.ts";
 import { LooseRefs } from "../git/loose_refs.ts";
 import { PackedRefsFile } from "../git/packed_refs_file.ts";
 import { FilesRefReader } from "../git/ref_reader.ts";
@@ -36,7 +37,9 @@ export function readableRefs(
     const loose = new LooseRefs(fileSystem, layout.commonDir);
     const file = new PackedRefsFile(fileSystem, clock, layout.commonDir, new SizePad(clock));
     file.current();
-    return { layout, refs: new FilesRefReader(loose, file, new WorkTrees(fileSystem, layout)) };
+    const absence = new LooseAbsence(fileSystem, clock, loose);
+    const workTrees = new WorkTrees(fileSystem, layout);
+    return { layout, refs: new FilesRefReader(loose, absence, file, workTrees) };
   } catch (error) {
     if (error instanceof LayerdError || error instanceof FileSystemError) return null;
     throw error;

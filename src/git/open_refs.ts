@@ -6,6 +6,7 @@ import type { Clock } from "../system/clock.ts";
 import type { FileSystem } from "../system/file_system.ts";
 import type { RepositoryLayout } from "./gate.ts";
 import { FilesLockedRefs } from "./locked_refs.ts";
+import { LooseAbsence } from "./loose_absence.ts";
 import { LooseRefs } from "./loose_refs.ts";
 import type { OwnerFile } from "./owner.ts";
 import { PackedRefsFile, type PackedState } from "./packed_refs_file.ts";
@@ -15,9 +16,10 @@ import { RefLocks } from "./ref_locks.ts";
 import { PromiseRefs } from "./promise_refs.ts";
 import { pinRefs } from "./ref_pins.ts";
 import { FilesRefReader } from "./ref_reader.ts";
-import { type LayerWatch, LayerWatcher } from "./ref_watch.ts";
+import { LayerWatcher } from "./ref_watch.ts";
 import { Reflog, type ReflogNote } from "./reflog.ts";
 import type {
+  LayerWatch,
   LockedRefs,
   LockOutcome,
   ObjectStore,
@@ -74,7 +76,12 @@ export function openRefs(options: OpenRefsOptions): OpenRefs {
     },
   });
   return {
-    refs: new FilesRefReader(loose, file, workTrees),
+    refs: new FilesRefReader(
+      loose,
+      new LooseAbsence(fileSystem, clock, loose),
+      file,
+      workTrees,
+    ),
     publisher,
     watchLayers: (report) => {
       const watcher = new LayerWatcher(

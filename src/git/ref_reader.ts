@@ -12,6 +12,7 @@
  */
 import { LayerdError } from "../core/errors.ts";
 import type { ObjectId, RefName } from "../core/ids.ts";
+import type { LooseAbsence } from "./loose_absence.ts";
 import type { LooseRef, LooseRefs } from "./loose_refs.ts";
 import type { PackedRefs } from "./packed_refs.ts";
 import { compareRefNames } from "./ref_names.ts";
@@ -24,13 +25,22 @@ const SYMBOLIC_DEPTH_MAX = 5;
 
 type Found = Exclude<LooseRef, { kind: "symbolic" }>;
 
+const ABSENT: LooseRef = { kind: "absent" };
+
 export class FilesRefReader implements RefReader {
   readonly #loose: LooseRefs;
+  readonly #absence: LooseAbsence;
   readonly #file: PackedRefsFile;
   readonly #workTrees: WorkTrees;
 
-  constructor(loose: LooseRefs, file: PackedRefsFile, workTrees: WorkTrees) {
+  constructor(
+    loose: LooseRefs,
+    absence: LooseAbsence,
+    file: PackedRefsFile,
+    workTrees: WorkTrees,
+  ) {
     this.#loose = loose;
+    this.#absence = absence;
     this.#file = file;
     this.#workTrees = workTrees;
   }
@@ -38,7 +48,7 @@ export class FilesRefReader implements RefReader {
   read(ref: RefName): ObjectId | null {
     const found = follow(
       ref,
-      (name) => this.#loose.read(name),
+      (name) => this.#absence.proves(name) ? ABSENT : this.#loose.read(name),
       (name) => this.#file.current().packed.get(name)?.oid ?? null,
     );
     return valueOf(found, ref);
