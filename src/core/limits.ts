@@ -83,6 +83,10 @@ export const ALTERNATES_DEPTH_MAX = 5;
 export const OBJECT_CACHE_BYTES_MAX = 8 * 1024 * 1024;
 /** Parsed trees kept per repository. */
 export const TREE_CACHE_BYTES_MAX = 32 * 1024 * 1024;
+/** Contents of blobs kept per repository, of each at most, and sizes of blobs. */
+export const BLOB_CACHE_BYTES_MAX = 8 * 1024 * 1024;
+export const CACHED_BLOB_BYTES_MAX = 1024 * 1024;
+export const BLOB_SIZES_MAX = 16_384;
 /** Root trees of commits kept per repository. */
 export const ROOT_CACHE_ENTRIES_MAX = 16_384;
 /** Tips of layers and branches that a quick health check reads. */

@@ -17,11 +17,13 @@ import {
   type RepositoryLayout,
   resolveLayout,
 } from "./gate.ts";
+import { type BlobReader, CachedBlobReader } from "./blob_reader.ts";
 import { GitConfig, readConfigWithIncludes } from "./git_config.ts";
 import { RepositoryObjects } from "./object_store.ts";
 import { type OpenRefs, openRefs } from "./open_refs.ts";
 import { claimRepository, type OwnerClaim } from "./owner.ts";
 import type {
+  LayerWatch,
   RefPublisher,
   RefReader,
   Repository,
@@ -81,6 +83,7 @@ class OpenedRepository implements Repository {
   readonly gitDir: string;
   readonly commonDir: string;
   readonly trees: TreeReader;
+  readonly blobs: BlobReader;
 
   constructor(options: OpenRepositoryOptions, layout: RepositoryLayout, claim: OwnerClaim) {
     const { fileSystem, clock, random } = options;
@@ -104,6 +107,7 @@ class OpenedRepository implements Repository {
     this.gitDir = layout.gitDir;
     this.commonDir = layout.commonDir;
     this.trees = new CachedTreeReader(this.#objects);
+    this.blobs = new CachedBlobReader(this.#objects);
   }
 
   get objects(): RepositoryObjects {
@@ -169,7 +173,7 @@ class OpenedRepository implements Repository {
     return findWorkTrees(this.#fs, this.#layout);
   }
 
-  watchLayers(report: (change: RefEdit) => void): { close(): void } {
+  watchLayers(report: (change: RefEdit) => void): LayerWatch {
     return this.#openRefs.watchLayers(report);
   }
 

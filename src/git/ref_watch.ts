@@ -1,7 +1,7 @@
 /**
  * Notices what native git does to layer refs, by looking: the stat of `packed-refs` and the
- * modification times of the directories below `refs/layers`, every half second. That is one
- * system call a directory while nothing happens.
+ * modification times of the directories below `refs/layers`, whenever it is told to. That is
+ * one system call a directory while nothing happens.
  *
  * W1. A change is reported once, as `{ref, old, new}` from what was reported (or published)
  *     before to what is there now. Steps in between that no look saw are not reported.
@@ -10,25 +10,18 @@
  * W3. Folding or packing a ref moves it between files and not in value: no report.
  * W4. A damaged layer is no change of its value; the health check speaks of it.
  */
-import { getLogger } from "@logtape/logtape";
-import { messageOf } from "../core/errors.ts";
 import { LAYER_REF_PREFIX, type ObjectId, type RefName } from "../core/ids.ts";
 import type { RefEdit } from "../core/ref_edit.ts";
-import type { Clock, Timer } from "../system/clock.ts";
+import type { Clock } from "../system/clock.ts";
 import type { FileSystem } from "../system/file_system.ts";
 import type { LooseRef, LooseRefs } from "./loose_refs.ts";
 import type { PackedRefs } from "./packed_refs.ts";
 import type { PackedRefsFile, PackedState } from "./packed_refs_file.ts";
+import type { LayerWatch } from "./repository.ts";
 
-const INTERVAL_MS = 500;
 /** A directory that changed this lately may change again without its time telling. */
 const RECENT_MS = 1_000;
 const LAYERS_DIRECTORY = "refs/layers";
-const logger = getLogger(["layerd", "git"]);
-
-export interface LayerWatch {
-  close(): void;
-}
 
 interface Parts {
   readonly fileSystem: FileSystem;
@@ -51,30 +44,23 @@ export class LayerWatcher implements LayerWatch {
   readonly #parts: Parts;
   readonly #onClose: () => void;
   #seen: Seen;
-  #timer: Timer;
-  #closed = false;
 
   constructor(parts: Parts, onClose: (watcher: LayerWatcher) => void) {
     this.#parts = parts;
     this.#onClose = () => onClose(this);
-    this.#seen = this.#look();
-    this.#timer = this.#schedule();
+    this.#seen = this.#readAll();
   }
 
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#timer.cancel();
     this.#onClose();
   }
 
-  /** Looks now and reports what changed. */
-  poll(): void {
+  look(): void {
     const { packed } = this.#parts.file.current();
     const looseChanged = this.#directoriesChanged();
     if (packed === this.#seen.packed && !looseChanged) return;
     // Loose files before packed-refs, as every reader of refs.
-    this.#moveTo(looseChanged ? this.#look() : { ...this.#seen, packed });
+    this.#moveTo(looseChanged ? this.#readAll() : { ...this.#seen, packed });
   }
 
   /** Takes a publication of this process over (W2). */
@@ -82,31 +68,20 @@ export class LayerWatcher implements LayerWatch {
     if (this.#seen.packed !== before.packed) {
       this.#moveTo({ ...this.#seen, packed: before.packed });
     }
-    const loose = new Map(this.#seen.loose);
+    let { loose } = this.#seen;
+    if (edits.some(({ ref }) => loose.has(ref))) {
+      const folded = new Set(edits.map(({ ref }) => ref));
+      loose = new Map([...loose].filter(([ref]) => !folded.has(ref)));
+    }
     for (const { ref, old } of edits) {
       if (!ref.startsWith(LAYER_REF_PREFIX)) continue;
       const known = valueIn(this.#seen, ref);
       if (known !== undefined && known !== old) this.#parts.report({ ref, old: known, new: old });
-      loose.delete(ref);
     }
     this.#seen = { ...this.#seen, packed: after.packed, loose };
   }
 
-  #schedule(): Timer {
-    return this.#parts.clock.after(INTERVAL_MS, () => {
-      if (this.#closed) return;
-      try {
-        this.poll();
-      } catch (error) {
-        logger.warn("Layers cannot be watched at the moment: {error}", {
-          error: messageOf(error),
-        });
-      }
-      this.#timer = this.#schedule();
-    });
-  }
-
-  #look(): Seen {
+  #readAll(): Seen {
     const directories = this.#times();
     const loose = new Map(this.#parts.loose.walk(LAYERS_DIRECTORY));
     return { packed: this.#parts.file.current().packed, loose, directories };

@@ -10,6 +10,7 @@ import type { ObjectType, WrittenObjects } from "../core/log_record.ts";
 import type { RefEdit } from "../core/ref_edit.ts";
 import type { Identity } from "../core/transaction_document.ts";
 import type { FileMode } from "../core/operations.ts";
+import type { BlobReader } from "./blob_reader.ts";
 
 export interface GitObject {
   readonly type: ObjectType;
@@ -201,6 +202,13 @@ export interface RepositoryFinding {
   readonly ref: string | null;
 }
 
+/** Native changes of layers (ref_watch.ts), from the moment it is made until close(). */
+export interface LayerWatch {
+  /** Looks now and reports what changed. */
+  look(): void;
+  close(): void;
+}
+
 export interface Repository {
   readonly name: RepositoryName;
   readonly id: RepositoryId;
@@ -213,6 +221,7 @@ export interface Repository {
   readonly refs: RefReader;
   readonly publisher: RefPublisher;
   readonly trees: TreeReader;
+  readonly blobs: BlobReader;
   /** What HEAD says: a full ref, or a commit id when detached, or null when unreadable. */
   head(): string | null;
   /** `user.name` and `user.email` of the repository's configuration, or null. */
@@ -226,7 +235,7 @@ export interface Repository {
   /** Work-tree paths (main and linked) that belong to it, canonical. */
   workTrees(): readonly string[];
   /** Reports changes of layer refs that this daemon did not make, until closed. */
-  watchLayers(report: (change: RefEdit) => void): { close(): void };
+  watchLayers(report: (change: RefEdit) => void): LayerWatch;
   /** Records in `layerd/position` that the log reached `lsn`; durable when resolved. */
   recordPosition(lsn: number): Promise<void>;
   /**

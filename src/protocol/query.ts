@@ -9,8 +9,25 @@ import { PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX } from "../core/limits.ts";
 import { decode } from "./decode.ts";
 import { parsedString } from "./names.ts";
 
+/** What is asked for again and again (a file that is polled) is decoded once. */
+const REMEMBERED_MAX = 256;
+const REMEMBERED_LENGTH_MAX = 512;
+const remembered = new WeakMap<z.ZodType, Map<string, unknown>>();
+
 /** Decodes what stands after `?` by a strict object schema; throws `invalid_request`. */
 export function decodeQuery<S extends z.ZodType>(schema: S, search: string): z.output<S> {
+  let known = remembered.get(schema);
+  if (known === undefined) remembered.set(schema, known = new Map());
+  const before = known.get(search);
+  if (before !== undefined) return before as z.output<S>;
+  const values = decodeSearch(schema, search);
+  if (search.length > REMEMBERED_LENGTH_MAX) return values;
+  if (known.size === REMEMBERED_MAX) known.clear();
+  known.set(search, Object.freeze(values));
+  return values;
+}
+
+function decodeSearch<S extends z.ZodType>(schema: S, search: string): z.output<S> {
   const values = new Map<string, string>();
   for (const pair of search.split("&")) {
     if (pair === "") continue;

@@ -3,6 +3,7 @@ import type { LayerdError } from "../core/errors.ts";
 import type { RepositoryId, RepositoryName, TransactionId } from "../core/ids.ts";
 import type { LogRecord } from "../core/log_record.ts";
 import type { Repository } from "../git/repository.ts";
+import type { Clock } from "../system/clock.ts";
 import type { FileSystem } from "../system/file_system.ts";
 import type { WriteAheadLog } from "../wal/write_ahead_log.ts";
 import type { EventBus } from "./events.ts";
@@ -50,6 +51,7 @@ export interface RepositoryToOpen {
 export interface CatalogParts {
   readonly log: WriteAheadLog;
   readonly fileSystem: FileSystem;
+  readonly clock: Clock;
   readonly events: EventBus;
   readonly open: (request: RepositoryToOpen) => Promise<Repository>;
   /**

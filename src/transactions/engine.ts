@@ -99,6 +99,7 @@ async function assemble(
   const catalog: LoggedRepositoryCatalog = new LoggedRepositoryCatalog({
     log,
     fileSystem,
+    clock,
     events,
     open: openerFor(options, log),
     welcomeBack: (repository, enter) => welcomeBack(recovery, manager, repository, enter),
@@ -264,8 +265,7 @@ async function welcomeBack(
 
 /** Says so where history is lost with a ledger: recovery writes again what the log still holds. */
 function openLedger(options: EngineOptions, path: string, log: WriteAheadLog): LedgerWriter {
-  const { fileSystem } = options;
-  const open = options.openLedger ?? openSqliteLedger;
+  const { fileSystem, openLedger: open = openSqliteLedger } = options;
   const isMissing = fileSystem.lstatIfAny(path) === null && log.status().checkpointLsn > 0;
   const { ledger, replaced } = open(path, fileSystem);
   if (isMissing || replaced !== null) {

@@ -12,7 +12,7 @@ export async function bytesOf(
 ): Promise<Uint8Array> {
   if (content.kind === "bytes") return content.bytes;
   if (content.kind === "spooled") return fileSystem.readFile(content.file);
-  const object = await repository.objects.read(oid);
-  if (object?.type === "blob") return object.body;
+  const stored = await repository.blobs.content(oid);
+  if (stored !== null) return stored;
   throw new LayerdError("git_error", `Blob ${oid} is missing in repository ${repository.name}`);
 }

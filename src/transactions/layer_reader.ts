@@ -199,8 +199,8 @@ function knownSize({ mode, content }: VisibleFile): number | null {
 }
 
 async function storedSize(repository: Repository, oid: string | undefined): Promise<number> {
-  const header = oid === undefined ? null : await repository.objects.header(oid as ObjectId);
-  return header?.size ?? 0;
+  const size = oid === undefined ? null : await repository.blobs.size(oid as ObjectId);
+  return size ?? 0;
 }
 
 function fromSeconds(seconds: number): string {

@@ -49,7 +49,7 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
 
   constructor(parts: CatalogParts) {
     this.#parts = parts;
-    this.#watches = new LayerWatches(parts.events);
+    this.#watches = new LayerWatches(parts.events, parts.clock);
   }
 
   get(name: RepositoryName): Repository {

@@ -255,7 +255,7 @@ async function filesOf(layer: Layer): Promise<LayerEntry[]> {
 async function sizeOf(repository: Repository, { content, oid }: LayerEntry): Promise<number> {
   if (content.kind === "bytes") return content.bytes.length;
   if (content.kind === "spooled") return content.size;
-  return (await repository.objects.header(oid))?.size ?? 0;
+  return await repository.blobs.size(oid) ?? 0;
 }
 
 /** Comments of the lowest layer stay; where its text cannot be changed a new one is made. */
