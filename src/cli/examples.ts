@@ -7,9 +7,12 @@ import type { Command } from "commander";
 /** A transaction's or saga's id, as the examples write it. */
 export const EXAMPLE_ID = "01JZ8Y6S3K8Q4T2W5X7Y9Z1A3B";
 
+/** Where the examples' HTTP service is. */
+export const EXAMPLE_SERVICE = "127.0.0.1:8080";
+
 const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   "serve": ["layerd serve --repository app=$HOME/app"],
-  "start": ["layerd start --repository app=$HOME/app"],
+  "start": [`layerd start --repository app=$HOME/app --allow-participant ${EXAMPLE_SERVICE}`],
   "status": ["layerd status"],
   "stop": ["layerd stop"],
   "get-socket": [
@@ -65,6 +68,18 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   "saga retry": [`layerd saga retry ${EXAMPLE_ID}`],
   "saga skip": [`layerd saga skip ${EXAMPLE_ID} --reason 'booked by hand'`],
   "saga compensate": [`layerd saga compensate ${EXAMPLE_ID}`],
+  "participant add": [
+    `layerd participant add flags http://${EXAMPLE_SERVICE} --timeout-ms 2000`,
+    `echo http://${EXAMPLE_SERVICE} | layerd participant add flags -`,
+  ],
+  "participant list": ["layerd participant list"],
+  "participant show": ["layerd participant show flags"],
+  "participant remove": ["layerd participant remove flags"],
+  "in-doubt list": ["layerd in-doubt list"],
+  "in-doubt explain": [`layerd in-doubt explain ${EXAMPLE_ID}`],
+  "in-doubt resolve": [
+    `layerd in-doubt resolve ${EXAMPLE_ID} flags committed --reason 'switched on by hand'`,
+  ],
   "doctor": ["layerd doctor", "layerd doctor --repo $HOME/app"],
   "run": [
     "layerd run -m 'tidy up' -- sh -c 'layerd rm team/base settings.json'",

@@ -11,6 +11,8 @@ import { EXIT, exitCodeOf } from "./exit_codes.ts";
 import { addExamples } from "./examples.ts";
 import { addFileCommands } from "./file_commands.ts";
 import type { CliHost } from "./host.ts";
+import { addInDoubtCommands } from "./in_doubt_commands.ts";
+import { addParticipantCommands } from "./participant_commands.ts";
 import { addRunCommand } from "./run_command.ts";
 import { outputFor } from "./client_command.ts";
 import { addLayerCommands, addRepositoryCommands } from "./repository_commands.ts";
@@ -67,6 +69,8 @@ function buildProgram(host: CliHost, exitWith: (code: number) => void): Command 
   addWatchingCommands(program, host);
   addReplicaCommands(program, host);
   addSagaCommands(program, host);
+  addParticipantCommands(program, host);
+  addInDoubtCommands(program, host);
   addDoctorCommand(program, host);
   addRunCommand(program, host, exitWith);
   addCompletionCommand(program, host);

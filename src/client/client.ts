@@ -14,6 +14,8 @@ import type {
   LayerDocument,
   LocksDocument,
   OperationBody,
+  Page,
+  ReadPoint,
   RepositoryDocument,
   TransactionDocument,
   TransactionState,
@@ -23,29 +25,22 @@ import type {
 import { Exchange } from "./exchange.ts";
 import { ViewCalls } from "./views.ts";
 import { query, repositoryPath, transactionPath } from "./paths.ts";
-
 import { ReplicaClient } from "./replica_client.ts";
 import { SagaClient } from "./saga_client.ts";
+import { InDoubtClient, ParticipantClient } from "./two_phase_client.ts";
+
 export * from "./problem.ts";
 export type * from "./documents.ts";
+export type * from "./two_phase_documents.ts";
 export type * from "./view_documents.ts";
 export type { ViewOf } from "./views.ts";
-
-/** Where a read looks: inside a transaction, at a commit, or (neither) at git's state now. */
-export interface ReadPoint {
-  readonly transaction?: string;
-  readonly at?: string;
-}
-
-export interface Page {
-  readonly limit?: number;
-  readonly cursor?: string;
-}
 
 export class LayerdClient {
   /** Sagas and their definitions. */
   readonly sagas: SagaClient;
   readonly replicas: ReplicaClient;
+  readonly participants: ParticipantClient;
+  readonly inDoubt: InDoubtClient;
   readonly #exchange: Exchange;
   /** Stacks and views. */
   readonly views: ViewCalls;
@@ -54,6 +49,8 @@ export class LayerdClient {
     this.#exchange = new Exchange(options.socketPath);
     this.sagas = new SagaClient(this.#exchange);
     this.replicas = new ReplicaClient(this.#exchange);
+    this.participants = new ParticipantClient(this.#exchange);
+    this.inDoubt = new InDoubtClient(this.#exchange);
     this.views = new ViewCalls(this.#exchange);
   }
 
@@ -145,13 +142,10 @@ export class LayerdClient {
     body: BeginBody = {},
     options: { readonly idempotencyKey?: string } = {},
   ): Promise<TransactionDocument> {
-    const headers = options.idempotencyKey === undefined
-      ? {}
-      : { "idempotency-key": options.idempotencyKey };
     return (await this.#post<{ transaction: TransactionDocument }>(
       "/v1/transactions",
       body,
-      headers,
+      keyHeader(options.idempotencyKey),
     )).transaction;
   }
 
@@ -191,13 +185,10 @@ export class LayerdClient {
     body: UndoBody = {},
     options: { readonly idempotencyKey?: string } = {},
   ): Promise<TransactionDocument> {
-    const headers = options.idempotencyKey === undefined
-      ? {}
-      : { "idempotency-key": options.idempotencyKey };
     return (await this.#post<{ transaction: TransactionDocument }>(
       `${transactionPath(id)}/undo`,
       body,
-      headers,
+      keyHeader(options.idempotencyKey),
     )).transaction;
   }
 
@@ -317,4 +308,8 @@ export class LayerdClient {
   #post<T>(path: string, body: unknown, headers: Record<string, string> = {}): Promise<T> {
     return this.#exchange.json<T>({ method: "POST", path, json: body, headers });
   }
+}
+
+function keyHeader(key: string | undefined): Record<string, string> {
+  return key === undefined ? {} : { "idempotency-key": key };
 }

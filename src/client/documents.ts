@@ -1,4 +1,5 @@
 /** Answers of the wire contract, sections 3 and 4. Fields that a later daemon adds are ignored. */
+import type { Json } from "../core/structured_value.ts";
 import type { TransactionDocument, TransactionState } from "../core/transaction_document.ts";
 
 export type { TransactionDocument, TransactionState };
@@ -178,4 +179,21 @@ export type OperationBody =
     readonly repository: string;
     readonly ref: string;
     readonly commit: string | null;
-  };
+  }
+  | {
+    readonly op: "sql";
+    readonly participant: string;
+    readonly statements: readonly { readonly text: string; readonly params?: readonly Json[] }[];
+  }
+  | { readonly op: "http"; readonly participant: string; readonly payload: Json };
+
+/** Where a read looks: inside a transaction, at a commit, or (neither) at git's state now. */
+export interface ReadPoint {
+  readonly transaction?: string;
+  readonly at?: string;
+}
+
+export interface Page {
+  readonly limit?: number;
+  readonly cursor?: string;
+}

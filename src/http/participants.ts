@@ -24,6 +24,13 @@ export function participantHandlers(parts: AppParts): Record<ParticipantRouteId,
 
     listParticipants: (c) => answerJson(c, { participants: parts.participants.documents() }),
 
+    getParticipant: (c) => {
+      const name = participantNameOf(c);
+      const participant = parts.participants.documents().find((one) => one.name === name);
+      if (participant === undefined) throw notFound(name);
+      return answerJson(c, { participant });
+    },
+
     removeParticipant: async (c) => {
       await parts.participants.remove(participantNameOf(c));
       return answer(c, null, STATUS_CODE.NoContent, {});
@@ -50,7 +57,11 @@ function participantNameOf(c: AppContext): ParticipantName {
   try {
     return parseParticipantName(text);
   } catch (error) {
-    const detail = `No participant is called ${quote(text)}`;
-    throw new LayerdError("participant_not_found", detail, {}, error);
+    throw notFound(text, error);
   }
+}
+
+function notFound(name: string, cause?: unknown): LayerdError {
+  const detail = `No participant is called ${quote(name)}`;
+  return new LayerdError("participant_not_found", detail, {}, cause);
 }

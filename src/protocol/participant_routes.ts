@@ -18,6 +18,13 @@ export const PARTICIPANT_ROUTES = {
     answers: { 200: { json: participants.participantsAnswer } },
     problems: [],
   },
+  getParticipant: {
+    method: "GET",
+    path: "/v1/participants/{name}",
+    summary: "One registered participant",
+    answers: { 200: { json: participants.participantAnswer } },
+    problems: ["participant_not_found"],
+  },
   removeParticipant: {
     method: "DELETE",
     path: "/v1/participants/{name}",

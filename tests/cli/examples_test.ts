@@ -7,7 +7,8 @@
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { LayerdClient } from "../../src/client/client.ts";
-import { EXAMPLE_ID } from "../../src/cli/examples.ts";
+import { EXAMPLE_ID, EXAMPLE_SERVICE } from "../../src/cli/examples.ts";
+import { SilentService } from "./silent_service.ts";
 import { runCommand } from "./command_line.ts";
 import { type Ended, Home } from "./launched.ts";
 import { makeRepository } from "../harness/repositories.ts";
@@ -80,6 +81,22 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
   "saga retry": { text: NOTHING, json: null, code: 1 },
   "saga skip": { text: NOTHING, json: null, code: 1 },
   "saga compensate": { text: NOTHING, json: null, code: 1 },
+  "participant add": { text: NOTHING, json: "participant" },
+  "participant list": {
+    text: /^flags\thttp\thttp:\/\/\S+\t(2000|10000) ms\n$/,
+    json: "participants",
+  },
+  "participant show": { text: /^flags\thttp\t/, json: "participant" },
+  "in-doubt list": {
+    text: /^[0-9A-Z]{26}\tflags\tcommitted\t.*\ttold .*\tAnswered 503 to commit\n$/,
+    json: "in_doubt",
+  },
+  "in-doubt explain": {
+    text: /^flags\n {2}decided {2}committed by layerd at /,
+    json: "participants",
+  },
+  "in-doubt resolve": { text: NOTHING, json: "in_doubt" },
+  "participant remove": { text: NOTHING, json: "removed" },
   "doctor": { text: /./, json: "findings" },
   "run": { text: /^(app\trefs\/layers\/team\/base\t.*\n)?$/, json: null },
   "completion": { text: /^$|complete/, json: null },
@@ -96,7 +113,11 @@ class Stage {
   committed = "";
   saga = "";
 
-  constructor(readonly home: Home, readonly client: LayerdClient) {}
+  constructor(
+    readonly home: Home,
+    readonly client: LayerdClient,
+    readonly service: SilentService,
+  ) {}
 
   async fill(): Promise<void> {
     const { directory, repository } = this.home;
@@ -136,10 +157,12 @@ class Stage {
     await this.#prepare(path);
     const id = path.startsWith("saga")
       ? this.saga
+      : path.startsWith("in-doubt")
+      ? await this.service.inDoubt(this.client)
       : path === "rollback"
       ? await this.#begin(path)
       : this.committed;
-    const line = example.replace(EXAMPLE_ID, id);
+    const line = example.replace(EXAMPLE_ID, id).replace(EXAMPLE_SERVICE, this.service.place);
     const env: Record<string, string> = { ...this.home.environment };
     const wants = EXPECTED[path]?.in === "transaction" && !line.includes(id);
     if (wants) env.LAYERD_TRANSACTION = await this.#begin(path);
@@ -175,6 +198,10 @@ class Stage {
       path === "repo remove" && (await client.repositories()).every(({ name }) => name !== "app")
     ) {
       await client.addRepository({ name: "app", path: home.repository });
+    }
+    if (path === "participant remove") {
+      const base_url = `http://${this.service.place}`;
+      await client.participants.add({ name: "flags", kind: "http", base_url });
     }
     if (path === "stop") await home.layerd(["start"]);
   }
@@ -246,7 +273,8 @@ Deno.test("every example of every --help runs, as text and with --json", async (
   const commands = await commandsWithExamples();
   const home = await Home.make();
   const socketPath = `${home.environment.XDG_RUNTIME_DIR}/layerd/layerd.sock`;
-  const stage = new Stage(home, new LayerdClient({ socketPath }));
+  const service = new SilentService();
+  const stage = new Stage(home, new LayerdClient({ socketPath }), service);
   const wrong: string[] = [];
   try {
     for (const [path, expected] of Object.entries(EXPECTED)) {
@@ -270,6 +298,7 @@ Deno.test("every example of every --help runs, as text and with --json", async (
   } finally {
     stage.client.close();
     await home.remove();
+    await service.close();
   }
 });
 

@@ -6,6 +6,7 @@ import { assert } from "@std/assert";
 import type { z } from "zod";
 import type * as client from "../../src/client/client.ts";
 import type { event } from "../../src/protocol/events.ts";
+import type * as participants from "../../src/protocol/participants.ts";
 import type { ProblemDocument } from "../../src/protocol/problem.ts";
 import type * as views from "../../src/protocol/views.ts";
 import type * as answers from "../../src/protocol/responses.ts";
@@ -43,6 +44,13 @@ Deno.test("the client's documents are those of the daemon's schemas", () => {
       { files: client.ViewFileDocument[] },
       z.output<typeof views.viewAnswer>
     >,
+    true satisfies Same<
+      { participant: client.ParticipantDocument },
+      z.output<typeof participants.participantAnswer>
+    >,
+    true satisfies Same<client.InDoubtDocument, z.output<typeof participants.inDoubt>>,
+    true satisfies Same<client.InDoubtExplanation, z.output<typeof participants.inDoubtExplained>>,
+    true satisfies Same<client.ResolveBody, z.input<typeof participants.resolveBody>>,
     true satisfies Same<client.EventDocument, z.output<typeof event>>,
     true satisfies Same<client.ProblemDocument, ProblemDocument>,
   ];
