@@ -29,9 +29,12 @@ import { EMPTY_TREE_ID, objectId } from "./object_codec.ts";
 import { OwnPacks } from "./own_packs.ts";
 import { packObject, unpackBody } from "./pack_format.ts";
 import { PackReader } from "./pack_reader.ts";
+import { WriteWatch } from "./write_watch.ts";
 import type { GitObject, NewObject, ObjectStore, WrittenBy } from "./repository.ts";
 
 export class RepositoryObjects implements ObjectStore {
+  /** What writing refs comes to is noted here too. */
+  readonly writes: WriteWatch;
   readonly #fs: FileSystem;
   readonly #layout: RepositoryLayout;
   readonly #random: Random;
@@ -50,6 +53,7 @@ export class RepositoryObjects implements ObjectStore {
   );
 
   constructor(fs: FileSystem, clock: Clock, layout: RepositoryLayout, random: Random) {
+    this.writes = new WriteWatch(fs, random, layout);
     this.#fs = fs;
     this.#layout = layout;
     this.#random = random;
@@ -113,16 +117,17 @@ export class RepositoryObjects implements ObjectStore {
     ) {
       return { kind: "recorded", objects: unique.map((object) => this.#packed(object)) };
     }
-    const name = await this.#own.write(unique, this.#random.bytes(6).toHex());
+    const name = await this.writes.duringLong(() =>
+      this.#own.write(unique, this.#random.bytes(6).toHex())
+    );
     return { kind: "pack", name };
   }
 
   place(all: readonly WrittenBy[]): void {
-    this.#kept.place(
-      all.flatMap(({ holder, written }) =>
-        written.kind === "recorded" ? [{ holder, objects: written.objects }] : []
-      ),
+    const placements = all.flatMap(({ holder, written }) =>
+      written.kind === "recorded" ? [{ holder, objects: written.objects }] : []
     );
+    this.writes.during(() => this.#kept.place(placements));
     for (const { holder, written } of all) {
       if (written.kind === "pack") this.#own.hold(holder, written.name);
     }

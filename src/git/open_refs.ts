@@ -28,6 +28,7 @@ import type {
   StagedPublication,
 } from "./repository.ts";
 import { SizePad } from "./size_pad.ts";
+import type { WriteWatch } from "./write_watch.ts";
 import { WorkTrees } from "./work_trees.ts";
 
 export interface OpenRefsOptions {
@@ -38,6 +39,7 @@ export interface OpenRefsOptions {
   readonly owner: OwnerFile;
   /** For the peeled lines of annotated tags. */
   readonly objects: Pick<ObjectStore, "read" | "header">;
+  readonly writes: WriteWatch;
   /** The value of `core.logAllRefUpdates` as it is now, null where it is not set. */
   readonly logAllRefUpdates: () => string | null;
 }
@@ -65,6 +67,7 @@ export function openRefs(options: OpenRefsOptions): OpenRefs {
     fileSystem,
     commonDir,
     objects: options.objects,
+    writes: options.writes,
     file,
     files,
     locks,
@@ -94,13 +97,17 @@ export function openRefs(options: OpenRefsOptions): OpenRefs {
   };
 }
 
+interface PublisherParts extends PublicationParts {
+  readonly writes: WriteWatch;
+}
+
 class FilesRefPublisher implements RefPublisher {
-  readonly #parts: PublicationParts;
+  readonly #parts: PublisherParts;
   readonly #promises: PromiseRefs;
   /** packed-refs as read or renamed under the packed-refs.lock that is held now. */
   #base: PackedState | null = null;
 
-  constructor(parts: PublicationParts) {
+  constructor(parts: PublisherParts) {
     this.#parts = {
       ...parts,
       published: (edits, before, after) => {
@@ -154,7 +161,9 @@ class FilesRefPublisher implements RefPublisher {
   }
 
   stage(edits: readonly RefEdit[], reflog: ReflogNote): Promise<StagedPublication> {
-    return stagePublication(this.#parts, this.#base ?? this.#readBase(), edits, reflog);
+    return this.#parts.writes.duringLong(() =>
+      stagePublication(this.#parts, this.#base ?? this.#readBase(), edits, reflog)
+    );
   }
 
   pin(refs: readonly RefName[]): Promise<void> {

@@ -99,6 +99,7 @@ class OpenedRepository implements Repository {
       layout,
       owner: claim,
       objects: this.#objects,
+      writes: this.#objects.writes,
       logAllRefUpdates: () => this.#config.current().get("core.logallrefupdates"),
     });
     this.name = options.name;
@@ -159,6 +160,7 @@ class OpenedRepository implements Repository {
       layout: this.#layout,
       owner: this.#claim,
       objects: this.#objects,
+      writes: this.#objects.writes,
       trees: this.trees,
       refs: this.refs,
       publisher: this.publisher,

@@ -4,6 +4,7 @@
  *
  *   ref_damaged, ref_object_missing, ref_object_damaged, packed_refs_damaged   corrupted
  *   foreign_lock, dead_lock, leftover_temporary, alternate_missing             suspicious
+ *   no_space, not_writable                                                    suspicious
  *   not_checked                                                               unknown
  */
 import { LayerdError, messageOf } from "../core/errors.ts";
@@ -23,6 +24,8 @@ import type {
   TreeReader,
 } from "./repository.ts";
 
+import type { WriteWatch } from "./write_watch.ts";
+
 const CHECKED_PREFIXES = ["refs/layers/", "refs/heads/"];
 
 export interface FindingParts {
@@ -34,6 +37,7 @@ export interface FindingParts {
   readonly trees: TreeReader;
   readonly refs: RefReader;
   readonly publisher: Pick<RefPublisher, "leftovers">;
+  readonly writes: WriteWatch;
 }
 
 function finding(
@@ -53,6 +57,8 @@ export async function lookForDamage(parts: FindingParts): Promise<RepositoryFind
     ...ownLeftovers(parts),
     ...leftovers(parts),
   ];
+  const unwritable = parts.writes.finding();
+  if (unwritable !== null) findings.push(unwritable);
   for (const directory of [parts.layout.objectsDir, ...parts.layout.alternates]) {
     if (parts.fileSystem.lstatIfAny(directory) === null) {
       const text = `Object directory ${directory} is missing`;

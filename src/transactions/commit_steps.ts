@@ -94,9 +94,10 @@ export class CommitSteps {
   }
 
   async rollbackPrepared(transaction: OpenTransaction): Promise<TransactionDocument> {
-    transaction.advance("rollback");
     const document = this.#rolledBack(transaction, null);
+    // Until the record is forced the promise stands: where the disk is full, say, it stays.
     await this.#parts.pipeline.rollbackPrepared(transaction.id, document);
+    transaction.advance("rollback");
     this.#parts.participants.rolledBack(transaction);
     transaction.advance("rolled_back");
     this.#parts.open.end(transaction, document);

@@ -34,10 +34,17 @@ export function releaseObjects(catalog: Catalog, { holder, parts }: Placing): vo
   for (const { repositoryId } of parts) catalog.byId(repositoryId)?.objects.release(holder);
 }
 
-/** The transaction ended without a decision. */
+/** The transaction ended without a decision. What cannot be removed goes at the next start. */
 export function discardObjects(catalog: Catalog, placing: Placing): void {
-  for (const { repositoryId, objects } of placing.parts) {
-    catalog.byId(repositoryId)?.objects.discard(objects);
+  for (const { repositoryId, repository, objects } of placing.parts) {
+    try {
+      catalog.byId(repositoryId)?.objects.discard(objects);
+    } catch (error) {
+      logger.warn("A pack of a transaction that is over stays in {repository}: {error}", {
+        repository,
+        error: messageOf(error),
+      });
+    }
   }
   releaseObjects(catalog, placing);
 }

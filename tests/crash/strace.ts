@@ -4,8 +4,11 @@
  * the work (fsync) more than one call can be met.
  */
 
-/** `NOTHING`: this call and all later ones do nothing and say that they succeeded. */
-export type Fault = "ENOSPC" | "EIO" | "EDQUOT" | "KILL" | "NOTHING";
+/**
+ * `NOTHING`: this call and all later ones do nothing and say that they succeeded. `FULL`: they
+ * fail with ENOSPC.
+ */
+export type Fault = "ENOSPC" | "EIO" | "EDQUOT" | "KILL" | "NOTHING" | "FULL";
 
 export interface Injection {
   readonly call: "rename" | "linkat" | "unlink" | "mkdir" | "write" | "fsync" | "fdatasync";
@@ -76,6 +79,7 @@ export class Strace {
 
 function effectOf(fault: Fault, at: number): string {
   if (fault === "KILL") return `signal=KILL:when=${at}`;
+  if (fault === "FULL") return `error=ENOSPC:when=${at}+`;
   return fault === "NOTHING" ? `retval=0:when=${at}+` : `error=${fault}:when=${at}`;
 }
 

@@ -8,6 +8,8 @@ import type { LockOutcome, ObjectStore } from "../../src/git/repository.ts";
 import type { SharedRepository } from "../../src/git/shared_permissions.ts";
 import type { Clock } from "../../src/system/clock.ts";
 import { DenoClock } from "../../src/system/deno_clock.ts";
+import { DenoRandom } from "../../src/system/deno_random.ts";
+import { WriteWatch } from "../../src/git/write_watch.ts";
 import { DenoFileSystem } from "../../src/system/deno_file_system.ts";
 import type { FileSystem } from "../../src/system/file_system.ts";
 import { git } from "../harness/git.ts";
@@ -73,6 +75,7 @@ export class RefsScene {
       layout: { commonDir: this.commonDir, bare: this.bare, shared: this.shared },
       owner: { path, device: dev, inode: ino ?? 0 },
       objects: this.#objects,
+      writes: new WriteWatch(fileSystem, new DenoRandom(), { commonDir: this.commonDir }),
       logAllRefUpdates: () => this.logAllRefUpdates,
     });
   }

@@ -69,8 +69,13 @@ export class Scene {
     return this.#daemon?.stderr ?? "(no daemon was started)";
   }
 
-  async close(): Promise<void> {
+  /** SIGKILL to the daemon, if there is one. */
+  async kill(): Promise<void> {
     await this.#daemon?.kill();
+  }
+
+  async close(): Promise<void> {
+    await this.kill();
     await removeHome(this.home);
   }
 }

@@ -1,6 +1,9 @@
 import { assertEquals } from "@std/assert";
 import { parseTransactionId } from "../../src/core/ids.ts";
 import { assertFsckClean, assertNothingLeftBehind } from "../harness/repositories.ts";
+import { put as simulatedPut } from "../sim/model.ts";
+import { largeText } from "../sim/scenario.ts";
+import { freshImage, Stage } from "../sim/stage.ts";
 import { create, put, withEngine } from "./engine_scene.ts";
 import { codeAndState, refusalOf } from "./refusals.ts";
 
@@ -67,3 +70,43 @@ Deno.test("a prepared transaction that is rolled back after a restart leaves not
     await scene.restart();
     assertEquals(scene.manager.get(id).state, "rolled_back");
   }));
+
+Deno.test("a rollback that the full disk refuses leaves the promise as it was, and stops nothing", async () => {
+  const stage = new Stage(await freshImage("journaled", ["app"]), { seed: 1 });
+  const { machine } = stage;
+  await machine.boot();
+  await stage.register("app");
+  const id = await stage.prepare(simulatedPut("app", "base", "a", "1"));
+  const { manager } = machine.engine;
+  const settled = <T>(call: Promise<T>) => machine.clock.until(call);
+  let failed = 0;
+  machine.fail((call) => {
+    if (call.name !== "write" || !call.path.startsWith("/state/log") || failed > 0) return null;
+    failed += 1;
+    return "ENOSPC";
+  });
+  assertEquals((await settled(refusalOf(manager.rollback(id)))).code, "no_space");
+  assertEquals(manager.get(id).state, "prepared");
+  machine.fail(() => null);
+  await stage.restart();
+  assertEquals((await settled(machine.engine.manager.rollback(id))).state, "rolled_back");
+  await machine.stop();
+});
+
+Deno.test("a promise is rolled back although the disk keeps a file of its large pack", async () => {
+  const stage = new Stage(await freshImage("journaled", ["app"]), { seed: 1 });
+  const { machine } = stage;
+  await machine.boot();
+  await stage.register("app");
+  const id = await stage.prepare(simulatedPut("app", "base", "a", largeText(1)));
+  machine.fail((call) =>
+    call.name === "unlink" && call.path.startsWith("/app/layerd/pending/") ? "EIO" : null
+  );
+  const { manager } = machine.engine;
+  assertEquals((await machine.clock.until(manager.rollback(id))).state, "rolled_back");
+  await stage.commit(simulatedPut("app", "base", "a", "2"));
+  machine.fail(() => null);
+  await stage.restart();
+  assertEquals(machine.fileSystem.readDirectory("/app/layerd/pending"), []);
+  await machine.stop();
+});
