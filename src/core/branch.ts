@@ -3,7 +3,7 @@
  * log, the transaction, the participant and which attempt it is, so that a daemon recognises
  * its own and a second attempt is never taken for a late first one.
  */
-import type { LogId, ParticipantName, TransactionId } from "./ids.ts";
+import { type LogId, parseTransactionId, type ParticipantName, type TransactionId } from "./ids.ts";
 import type { Json } from "./structured_value.ts";
 
 export type ParticipantKind = "postgres" | "http";
@@ -41,6 +41,12 @@ export function branchKey(
   attempt: number,
 ): string {
   return `${branchPrefix(logId)}${transactionId}:${participant}:${attempt}`;
+}
+
+/** Whose branch a key of {@link branchKey} names; null where it is not of our making. */
+export function transactionOfKey(key: string): TransactionId | null {
+  const [, id] = /^layerd:[^:]+:([0-7][0-9A-HJKMNP-TV-Z]{25}):[^:]+:[1-9]\d*$/.exec(key) ?? [];
+  return id === undefined ? null : parseTransactionId(id);
 }
 
 /** What of a transaction is open with its participants, as the log says. */

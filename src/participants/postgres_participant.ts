@@ -48,6 +48,7 @@ export class PostgresParticipant implements Participant {
   async prepare(call: BranchCall, work: ParticipantWork): Promise<Vote> {
     if (work.kind !== "postgres") throw new Error(`BUG: ${work.kind} work for ${this.name}`);
     let asked = false;
+    let vote: Vote | null = null;
     try {
       return await this.#working.use(call.timeoutMs, async (connection) => {
         await connection.run(openingOf(call));
@@ -69,13 +70,16 @@ export class PostgresParticipant implements Participant {
         );
         asked = true;
         await connection.run(`PREPARE TRANSACTION ${literal(call.key)}`);
+        vote = { vote: "prepared", resourceLocks: locks };
         await connection.run("DISCARD ALL");
-        return { vote: "prepared", resourceLocks: locks };
+        return vote;
       });
     } catch (error) {
+      // What it voted stands, whatever becomes of the connection.
+      if (vote !== null) return vote;
       // Before it was asked to prepare, the end of the connection is the end of the branch.
-      const vote = asked && sqlStateOf(error) === null ? "unknown" : "abort";
-      return { vote, reason: reasonOf(error) };
+      const isOpen = asked && sqlStateOf(error) === null;
+      return { vote: isOpen ? "unknown" : "abort", reason: reasonOf(error) };
     }
   }
 

@@ -144,7 +144,8 @@ export class CommitSteps {
       parts.push(...await buildParts(transaction, clock.now(), durable));
       if (header.isolation === "optimistic") await access.lockForCommit(transaction);
       const nowMs = clock.monotonic();
-      const wantedUntilMs = nowMs + header.lockTimeoutMs +
+      const votesMs = transaction.changes.calls.length === 0 ? 0 : header.prepareTimeoutMs;
+      const wantedUntilMs = nowMs + header.lockTimeoutMs + votesMs +
         Math.max(transaction.leaseMs, LEASE_MS_DEFAULT);
       return {
         transactionId: transaction.id,

@@ -9,12 +9,14 @@ import type { LockWaits } from "./lock_waits.ts";
 import { LayerdError } from "../core/errors.ts";
 import type { OpenTransaction } from "./open_transaction.ts";
 import type { OpenTransactions } from "./open_transactions.ts";
+import type { TwoPhaseCoordinator } from "./two_phase_coordinator.ts";
 
 export interface DrainParts {
   readonly clock: Clock;
   readonly open: OpenTransactions;
   readonly waits: LockWaits;
   readonly steps: CommitSteps;
+  readonly coordinator: Pick<TwoPhaseCoordinator, "stopAsking">;
 }
 
 /** Resolves when nothing is open that does not survive a restart, after `timeoutMs` at the latest. */
@@ -24,6 +26,8 @@ export async function drainTransactions(parts: DrainParts, timeoutMs: number): P
   const timer = clock.after(timeoutMs, resolve);
   await Promise.race([late, open.whenOnly(survivesRestart)]);
   timer.cancel();
+  // A vote may be an hour away.
+  parts.coordinator.stopAsking();
   const left = [...open.all()].filter((transaction) => !survivesRestart(transaction));
   await Promise.all(left.map((transaction) => {
     const text = "The daemon stops";

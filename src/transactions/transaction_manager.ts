@@ -290,11 +290,9 @@ class PipelinedTransactionManager implements LocalTransactionManager {
 
   async drain(timeoutMs: number): Promise<void> {
     this.#draining = true;
-    const { clock } = this.#parts;
-    await drainTransactions(
-      { clock, open: this.#open, waits: this.#waits, steps: this.#steps },
-      timeoutMs,
-    );
+    const { clock, coordinator } = this.#parts;
+    const parts = { clock, coordinator, open: this.#open, waits: this.#waits, steps: this.#steps };
+    await drainTransactions(parts, timeoutMs);
   }
 
   touches(repositoryId: RepositoryId): boolean {

@@ -4,7 +4,7 @@
  */
 import { join } from "@std/path";
 import { getLogger } from "@logtape/logtape";
-import { branchPrefix, type OpenBranch } from "../core/branch.ts";
+import { branchPrefix, type OpenBranch, transactionOfKey } from "../core/branch.ts";
 import {
   parseRefName,
   parseTransactionId,
@@ -182,7 +182,8 @@ export class TwoPhase {
     const { log } = this.#parts.commit;
     const prefix = branchPrefix(log.logId);
     for (const key of await participant.prepared(prefix)) {
-      if (this.coordinator.owns(key)) continue;
+      const transactionId = transactionOfKey(key);
+      if (transactionId === null || this.coordinator.owns(key)) continue;
       if (!this.#suspects.has(key)) {
         suspects.add(key);
         continue;
@@ -191,9 +192,8 @@ export class TwoPhase {
         key,
         name: participant.name,
       });
-      const [, , id = ""] = key.split(":");
       const context = {
-        transactionId: parseTransactionId(id),
+        transactionId,
         tenantId: null,
         operationType: null,
         fencingToken: 0,

@@ -21,7 +21,7 @@ import type {
   ProblemSummary,
   TransactionDocument,
 } from "../core/transaction_document.ts";
-import type { ParticipantWork } from "../participants/participant.ts";
+import type { ParticipantWork, Vote } from "../participants/participant.ts";
 import type { GroupCommitPipeline } from "./commit_pipeline.ts";
 import { type BranchEnd, DecisionTeller, type TellerParts } from "./decision_teller.ts";
 import { type CommitParts, forceStubbornly } from "./group_member.ts";
@@ -68,6 +68,7 @@ export class TwoPhaseCoordinator {
   readonly #parts: CoordinatorParts;
   readonly teller: DecisionTeller;
   readonly #undecided = new UndecidedBranches();
+  readonly #stopped: PromiseWithResolvers<Vote> = Promise.withResolvers();
 
   constructor(parts: CoordinatorParts) {
     this.#parts = parts;
@@ -102,6 +103,11 @@ export class TwoPhaseCoordinator {
   records(): LogRecord[] {
     const promises = this.#parts.pipeline.prepared.entries();
     return [...this.#undecided.records(promises, this.#now()), ...this.teller.records()];
+  }
+
+  /** The daemon stops: votes that are out count as unknown, and their transactions abort. */
+  stopAsking(): void {
+    this.#stopped.resolve({ vote: "unknown", reason: "The daemon stops" });
   }
 
   async commit(request: TwoPhaseRequest): Promise<CommitOutcome> {
@@ -173,6 +179,7 @@ export class TwoPhaseCoordinator {
       holds.release(request.commit);
       return { kind: "refused", error };
     }
+    const askedMs = this.#parts.clock.monotonic();
     const votes = await Promise.all(request.work.map((work) => this.#vote(work, request)));
     const documents = votes.map(documentOf);
     request.note(documents);
@@ -188,7 +195,14 @@ export class TwoPhaseCoordinator {
     const transaction = { ...request.commit.transaction, participants: documents.map(committedAs) };
     return {
       kind: "prepared",
-      request: { ...request.commit, transaction, branches: prepared, isHeld: true },
+      request: {
+        ...request.commit,
+        transaction,
+        branches: prepared,
+        isHeld: true,
+        // Time that the participants took is not time that native git was waited for.
+        deadlineMs: request.commit.deadlineMs + this.#parts.clock.monotonic() - askedMs,
+      },
       documents,
     };
   }
@@ -202,7 +216,8 @@ export class TwoPhaseCoordinator {
       return { branch, vote: { vote: "abort", reason: takenOver(branch, participant) } };
     }
     const call = { ...branch, timeoutMs: request.prepareTimeoutMs };
-    return { branch, vote: await participant.prepare(call, work) };
+    const vote = await Promise.race([participant.prepare(call, work), this.#stopped.promise]);
+    return { branch, vote };
   }
 
   /** Compares again and forces the decision; refused, everybody is told to abort. */

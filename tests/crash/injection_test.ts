@@ -60,8 +60,8 @@ function injections(log: string, reach: Partial<typeof REACH>, folds: boolean): 
     for (const fault of FAULTS[call]) {
       for (let at = 1; at <= count; at += every) {
         // Other writes go to sockets and to the runtime's own wake-ups.
-        const path = call === "write" && !folds ? log : null;
-        all.push({ folds, injection: { call, fault, at, path } });
+        const paths = call === "write" && !folds ? [log] : [];
+        all.push({ folds, injection: { call, fault, at, paths } });
       }
     }
   }

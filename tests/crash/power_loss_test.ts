@@ -134,7 +134,7 @@ async function lose(
   const daemon = await Daemon.start(home, { repositories: { r1, r2 } });
   const strace = broken === null
     ? null
-    : await Strace.attach(daemon.pid, { call: broken, fault: "NOTHING", at: 1, path: null });
+    : await Strace.attach(daemon.pid, { call: broken, fault: "NOTHING", at: 1, paths: [] });
   const told: Told[] = [];
   const first = Promise.withResolvers<void>();
   const clients = Array.from(

@@ -81,7 +81,7 @@ class InjectedDisk implements SmallDisk {
       call: "rename",
       fault: "FULL",
       at: 1,
-      path: null,
+      paths: [],
     });
   }
 

@@ -6,21 +6,31 @@
 
 /**
  * `NOTHING`: this call and all later ones do nothing and say that they succeeded. `FULL`: they
- * fail with ENOSPC.
+ * fail with ENOSPC. `HOLD_BEFORE`, `HOLD_AFTER`: the thread waits there, until it is let go of.
  */
-export type Fault = "ENOSPC" | "EIO" | "EDQUOT" | "KILL" | "NOTHING" | "FULL";
+export type Fault =
+  | "ENOSPC"
+  | "EIO"
+  | "EDQUOT"
+  | "KILL"
+  | "NOTHING"
+  | "FULL"
+  | "HOLD_BEFORE"
+  | "HOLD_AFTER";
 
 export interface Injection {
   readonly call: "rename" | "linkat" | "unlink" | "mkdir" | "write" | "fsync" | "fdatasync";
   /** 1 is the next call. */
   readonly at: number;
   readonly fault: Fault;
-  /** Only calls on this file. */
-  readonly path: string | null;
+  /** Only calls on these files; on all where there is none. */
+  readonly paths: readonly string[];
 }
 
 const ATTACH_MS_MAX = 10_000;
+const ENTER_MS_MAX = 10_000;
 const DETACH_MS_MAX = 1_000;
+const HOLD_MS_MAX = 30_000;
 
 export class Strace {
   readonly #process: Deno.ChildProcess;
@@ -32,9 +42,9 @@ export class Strace {
   }
 
   /** Attaches to all threads of a process; resolves once they are watched. */
-  static async attach(pid: number, { call, at, fault, path }: Injection): Promise<Strace> {
+  static async attach(pid: number, { call, at, fault, paths }: Injection): Promise<Strace> {
     const effect = effectOf(fault, at);
-    const only = path === null ? [] : ["-P", path];
+    const only = paths.flatMap((path) => ["-P", path]);
     // Each thread by name and not `-f`: a child that the process forks while strace lets go of it
     // is stopped for ever, and its parent with it.
     const threads: string[] = [];
@@ -59,6 +69,19 @@ export class Strace {
     return new Strace(process, output);
   }
 
+  /** Resolves when the n-th call, of all threads, has been begun. */
+  async begun(call: Injection["call"], n: number): Promise<void> {
+    const until = performance.now() + ENTER_MS_MAX;
+    while ((await this.#text()).split(` ${call}(`).length <= n) {
+      if (performance.now() > until) throw new Error(`There was no ${call} number ${n}`);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+
+  #text(): Promise<string> {
+    return Deno.readTextFile(this.#output);
+  }
+
   /** Lets the process go; how many calls were met. */
   async detach(): Promise<number> {
     try {
@@ -71,7 +94,7 @@ export class Strace {
     const late = setTimeout(() => this.#process.kill("SIGKILL"), DETACH_MS_MAX);
     await this.#process.status;
     clearTimeout(late);
-    const text = await Deno.readTextFile(this.#output);
+    const text = await this.#text();
     await Deno.remove(this.#output);
     return text.match(/\(INJECTED\)|\+\+\+ killed by SIGKILL \+\+\+/g)?.length ?? 0;
   }
@@ -80,6 +103,8 @@ export class Strace {
 function effectOf(fault: Fault, at: number): string {
   if (fault === "KILL") return `signal=KILL:when=${at}`;
   if (fault === "FULL") return `error=ENOSPC:when=${at}+`;
+  if (fault === "HOLD_BEFORE") return `delay_enter=${HOLD_MS_MAX * 1_000}:when=${at}`;
+  if (fault === "HOLD_AFTER") return `delay_exit=${HOLD_MS_MAX * 1_000}:when=${at}`;
   return fault === "NOTHING" ? `retval=0:when=${at}+` : `error=${fault}:when=${at}`;
 }
 

@@ -15,6 +15,7 @@ import {
 import type { FileContent, GitOperation, Operation } from "../../src/core/operations.ts";
 import type { Json } from "../../src/core/structured_value.ts";
 import type { TransactionDocument } from "../../src/core/transaction_document.ts";
+import type { Clock } from "../../src/system/clock.ts";
 import { DenoClock } from "../../src/system/deno_clock.ts";
 import { DenoFileSystem } from "../../src/system/deno_file_system.ts";
 import { type FileInfo, FileSystemError } from "../../src/system/file_system.ts";
@@ -86,6 +87,8 @@ class WatchedFileSystem extends DenoFileSystem {
 export class EngineScene {
   readonly directory: string;
   readonly fileSystem: WatchedFileSystem = new WatchedFileSystem();
+  /** The engine's, from its next start on. */
+  clock: Clock = new DenoClock();
   /** Places of participants that the engine may reach, from its next start on. */
   readonly allowed: string[] = [];
   #engine: Engine | null = null;
@@ -115,7 +118,7 @@ export class EngineScene {
   async open(): Promise<void> {
     this.#engine = await openEngine({
       fileSystem: this.fileSystem,
-      clock: new DenoClock(),
+      clock: this.clock,
       random: new DenoRandom(),
       metrics: new Metrics(),
       stateDirectory: `${this.directory}/state`,

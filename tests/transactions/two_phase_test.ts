@@ -1,9 +1,10 @@
 /** The coordinator over one repository and a service that says what the test wants. */
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
+import { LayerdError } from "../../src/core/errors.ts";
 import { parseParticipantName, type ParticipantName } from "../../src/core/ids.ts";
 import type { Operation } from "../../src/core/operations.ts";
 import { ScriptedService } from "../participants/scripted_service.ts";
-import { create, type EngineScene, put, withEngine } from "./engine_scene.ts";
+import { app, create, type EngineScene, put, withEngine } from "./engine_scene.ts";
 
 const flags = parseParticipantName("flags");
 
@@ -32,7 +33,7 @@ async function register(scene: EngineScene, service: ScriptedService): Promise<v
     name: flags,
     kind: "http",
     base_url: `http://${service.host}`,
-    timeout_ms: 1_000,
+    timeout_ms: 600_000,
   });
 }
 
@@ -59,3 +60,47 @@ withService("a branch is over only once its end is durable", async (scene, servi
   await scene.run(put("a", "f", "2"));
   assertEquals([coordinator.owns(key), coordinator.isOver(key)], [false, true]);
 });
+
+withService("a stop does not wait for a vote that is an hour away", async (scene, service) => {
+  const never = Promise.withResolvers<Response>();
+  const asked = Promise.withResolvers<void>();
+  service.answer = ({ verb }) => {
+    if (verb !== "prepare") return null;
+    asked.resolve();
+    return never.promise;
+  };
+  const running = scene.begin({
+    operations: [put("a", "f", "1"), call(flags)],
+    commit: true,
+    prepareTimeoutMs: 3_600_000,
+  });
+  await asked.promise;
+  const refused = assertRejects(() => running, LayerdError, "Aborted by flags");
+  await scene.close();
+  await refused;
+  never.resolve(Response.json({ vote: "prepared" }));
+  await scene.open();
+  assertEquals(service.heard.filter(({ verb }) => verb === "commit"), []);
+});
+
+withService(
+  "votes that take longer than locks and lease are waited for",
+  async (scene, service) => {
+    const { path } = scene.engine.catalog.get(app);
+    service.answer = async ({ verb }) => {
+      if (verb === "prepare") {
+        // Native git is at work when the vote comes, and the lock timeout is long over.
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        await Deno.writeTextFile(`${path}/.git/packed-refs.lock`, "", { createNew: true });
+        setTimeout(() => Deno.removeSync(`${path}/.git/packed-refs.lock`), 100);
+      }
+      return Response.json({ vote: "prepared" });
+    };
+    const done = await scene.begin({
+      operations: [put("a", "f", "1"), call(flags)],
+      commit: true,
+      lockTimeoutMs: 250,
+    });
+    assertEquals(done.state, "committed");
+  },
+);

@@ -10,6 +10,7 @@ import type { PostgresServer } from "../participants/postgres.ts";
 import { ServiceProcess } from "../participants/service.ts";
 
 export const LAYER = "team/base";
+const REST_MS_MAX = 60_000;
 
 export class Stand {
   private constructor(
@@ -23,21 +24,26 @@ export class Stand {
 
   /**
    * `postgres` is the file's, empty, and is so again after close().
-   * `urls`: where the daemon finds the participants, if not directly.
+   * `ways`: how the daemon finds the participants, if not directly.
    */
   static async make(
     scene: Scene,
     postgres: PostgresServer,
-    urls: {
-      readonly service?: (port: number) => Promise<string>;
-      readonly postgres?: (server: PostgresServer) => Promise<string>;
+    ways: {
+      /** URL of the service that listens on this port. */
+      readonly service?: (port: number) => string;
+      /** Directory of PostgreSQL's socket. */
+      readonly postgres?: string;
+      /** Further places that the daemon may reach. */
+      readonly also?: readonly string[];
     } = {},
   ): Promise<Stand> {
     const service = await ServiceProcess.start("py", scene.path("journal"));
     try {
-      const baseUrl = await urls.service?.(service.port) ?? service.baseUrl;
-      const socketDirectory = await urls.postgres?.(postgres) ?? postgres.directory;
-      const allowed = [new URL(baseUrl).host, `unix:${socketDirectory}/.s.PGSQL.5432`];
+      const baseUrl = ways.service?.(service.port) ?? service.baseUrl;
+      const socketDirectory = ways.postgres ?? postgres.directory;
+      const places = [new URL(baseUrl).host, `unix:${socketDirectory}/.s.PGSQL.5432`];
+      const allowed = [...places, ...ways.also ?? []];
       await postgres.psql("CREATE TABLE models (id text PRIMARY KEY, version int NOT NULL)");
       await scene.start({ allow: allowing(allowed) });
       const repositories = [await scene.repository(), await scene.repository()];
@@ -50,6 +56,7 @@ export class Stand {
       return stand;
     } catch (error) {
       await service.kill();
+      await postgres.clear();
       throw error;
     }
   }
@@ -59,8 +66,8 @@ export class Stand {
     bodyOf(reply, 201);
   }
 
-  async registerService(): Promise<void> {
-    const address = { base_url: this.serviceUrl, timeout_ms: 2_000 };
+  async registerService(timeoutMs = 10_000): Promise<void> {
+    const address = { base_url: this.serviceUrl, timeout_ms: timeoutMs };
     await this.register({ name: "flags", kind: "http", ...address });
   }
 
@@ -117,4 +124,13 @@ export class Stand {
 /** Arguments of `serve` that allow these places. */
 export function allowing(places: readonly string[]): string[] {
   return places.flatMap((place) => ["--allow-participant", place]);
+}
+
+/** Resolves once every participant has acknowledged. */
+export async function settled(stand: Stand): Promise<void> {
+  const until = performance.now() + REST_MS_MAX;
+  for (let doubt = await stand.inDoubt(); doubt.length > 0; doubt = await stand.inDoubt()) {
+    if (performance.now() > until) throw new Error(`In doubt: ${JSON.stringify(doubt)}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
 }

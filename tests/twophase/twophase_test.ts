@@ -2,7 +2,10 @@ import { assert, assertEquals } from "@std/assert";
 import { bodyOf, problemOf, put, transactionIn } from "../harness/api.ts";
 import { isolated } from "../harness/scene.ts";
 import { PostgresServer } from "../participants/postgres.ts";
-import { LAYER, Stand } from "./stand.ts";
+import { playMatrix } from "./matrix.ts";
+import { contradictions, orphans } from "./recovery.ts";
+import { LAYER, settled, Stand } from "./stand.ts";
+import { playStorm } from "./storm.ts";
 
 let postgres: PostgresServer;
 
@@ -179,15 +182,31 @@ isolated("what an operator must know and do about participants", async (scene) =
       "invalid_request",
     );
     assert(refused.detail.includes("ALTER SYSTEM SET max_prepared_transactions = 100"));
+    await postgres.stop();
+    await postgres.start();
   } finally {
     await stand.close();
   }
 });
 
-/** Resolves once every participant has acknowledged. */
-async function settled(stand: Stand): Promise<void> {
-  for (let looks = 0; (await stand.inDoubt()).length > 0; looks++) {
-    if (looks > 200) throw new Error("Participants do not acknowledge");
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
+const shared = { sanitizeOps: false, sanitizeResources: false };
+
+Deno.test({
+  name: "only branches that are ours, nobody's and seen twice are rolled back",
+  ...shared,
+}, () => orphans(postgres));
+
+Deno.test({
+  name: "a branch that its operator ended otherwise is kept until it is resolved",
+  ...shared,
+}, () => contradictions(postgres));
+
+isolated(
+  "all sides agree whoever is killed at whichever step of two-phase commit",
+  (scene) => playMatrix(scene, postgres),
+);
+
+isolated(
+  "all sides hold the same transactions after a storm of failing calls",
+  (scene) => playStorm(scene, postgres),
+);
