@@ -115,6 +115,8 @@ export const SAGA_EXPRESSION_LENGTH_MAX = 4_096;
 /** One evaluation of an expression; sequences and recursion within it. */
 export const SAGA_EXPRESSION_MS_MAX = 250;
 export const SAGA_EXPRESSION_SEQUENCE_MAX = 100_000;
+/** Bytes of JSON that a value within an expression may be larger than what it began with. */
+export const SAGA_EXPRESSION_VALUE_MAX = 4 * 1024 * 1024;
 export const SAGA_EXPRESSION_DEPTH_MAX = 200;
 export const SAGA_STEP_TIMEOUT_MS_MAX = 7 * 24 * 3_600_000;
 export const SAGA_RETRIES_MAX = 1_000;

@@ -2,11 +2,9 @@
  * Input mapping: `{"$": "<JSONata>"}` in a step's input, over
  * `{saga_id, tenant_id, input, steps: {<step_id>: <output>}}`.
  *
- * X1. An expression ends: JSONata's own guards bound its time, recursion and sequences. What
- *     they cannot see is refused when the definition is put: regular expressions (backtracking
- *     runs inside the engine), `$eval` (makes expressions), `$pad` (makes strings of any length).
- * X2. A value is measured before it is turned into text, so that a string that was doubled
- *     thirty times is refused and not written out.
+ * X1. An expression ends: JSONata's own guards bound its time, recursion and sequences, and
+ *     expression_guard.ts what they cannot see.
+ * X2. A value is measured before it is turned into text.
  * X3. What a step was sent is recorded with its start and sent again: a repeat is the same call.
  */
 import type { Expression } from "jsonata";
@@ -22,10 +20,10 @@ import {
 import type { SagaDefinition } from "../core/saga_definition.ts";
 import type { SagaState } from "../core/saga.ts";
 import type { Json } from "../core/structured_value.ts";
+import { guard, unboundedIn } from "./expression_guard.ts";
 
 /** The member that makes an object an expression; it is then its only one. */
 const MARK = "$";
-const REFUSED_FUNCTIONS: ReadonlySet<unknown> = new Set(["eval", "pad"]);
 
 const GUARDS = {
   timeout: SAGA_EXPRESSION_MS_MAX,
@@ -77,25 +75,11 @@ async function compile(text: string, field: string): Promise<Expression> {
   try {
     expression = jsonata(text, GUARDS);
   } catch (error) {
-    throw wrong(field, `is no JSONata expression: ${messageOf(error)}`, error);
+    throw wrong(field, `is no JSONata expression: ${reasonOf(error)}`, error);
   }
-  const refused = refusedIn(expression.ast());
+  const refused = unboundedIn(expression.ast());
   if (refused !== null) throw wrong(field, `uses ${refused}, whose work cannot be bounded`);
   return expression;
-}
-
-/** What X1 refuses, anywhere in the syntax tree. */
-function refusedIn(node: unknown): string | null {
-  if (typeof node !== "object" || node === null) return null;
-  if (node instanceof RegExp) return "a regular expression";
-  if ("type" in node && node.type === "variable" && "value" in node) {
-    if (REFUSED_FUNCTIONS.has(node.value)) return `$${String(node.value)}`;
-  }
-  for (const member of Object.values(node)) {
-    const refused = refusedIn(member);
-    if (refused !== null) return refused;
-  }
-  return null;
 }
 
 /** The input of a step as it is sent. Rejects with InputUnmade. */
@@ -123,19 +107,21 @@ async function fill(value: Json, field: string, known: unknown): Promise<Json> {
     return items;
   }
   if (typeof value !== "object" || value === null) return value;
-  const members: Record<string, Json> = {};
+  const members: [string, Json][] = [];
   for (const [name, member] of Object.entries(value)) {
-    members[name] = await fill(member, `${field}.${name}`, known);
+    members.push([name, await fill(member, `${field}.${name}`, known)]);
   }
-  return members;
+  return Object.fromEntries(members);
 }
 
 async function evaluate(text: string, field: string, known: unknown): Promise<Json> {
   let value: unknown;
   try {
-    value = await (await compile(text, field)).evaluate(known);
+    const expression = await compile(text, field);
+    guard(expression, known);
+    value = await expression.evaluate(known);
   } catch (error) {
-    throw new InputUnmade(`${field}: ${messageOf(error)}`, { cause: error });
+    throw new InputUnmade(`${field}: ${reasonOf(error)}`, { cause: error });
   }
   if (value === undefined) throw new InputUnmade(`${field}: ${text} has no value here`);
   if (sizeOf(value, 0) > SAGA_DOCUMENT_BYTES_MAX) {
@@ -143,6 +129,12 @@ async function evaluate(text: string, field: string, known: unknown): Promise<Js
   }
   // Plain JSON: what JSONata adds to its arrays, and functions, do not belong to the value.
   return JSON.parse(JSON.stringify(value) ?? "null");
+}
+
+/** JSONata throws objects that are no errors. */
+function reasonOf(error: unknown): string {
+  const isNoted = typeof error === "object" && error !== null && "message" in error;
+  return isNoted ? String(error.message) : messageOf(error);
 }
 
 /** At least the bytes of a value's JSON, without writing it; stops counting past the limit. */
