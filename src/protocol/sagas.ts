@@ -48,10 +48,11 @@ const action = z.string().regex(
 function parseBaseUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : null;
   const isHttp = url?.protocol === "http:" || url?.protocol === "https:";
-  if (url !== null && isHttp && url.search === "" && url.hash === "") return text;
+  const isBare = url?.search === "" && url.hash === "" && url.username + url.password === "";
+  if (isHttp && isBare) return text;
   throw new LayerdError(
     "invalid_request",
-    `Base URL ${quote(text)} must be http or https, without query and fragment`,
+    "Base URL must be http or https, without query, fragment, user and password",
   );
 }
 

@@ -3,13 +3,19 @@
  * JSON on standard output. Exit code 0 is done; 75 (EX_TEMPFAIL), a signal and no end in time
  * are unknown; any other code is a refusal, with standard error as its reason.
  *
- * A program that is killed may leave children behind; it is asked again with the same key.
+ * A program that ends or is killed may leave children behind, which may hold its pipes open for
+ * ever: they are read until the call's time is up, and no longer.
  */
 import { messageOf } from "../core/errors.ts";
 import { SAGA_DOCUMENT_BYTES_MAX } from "../core/limits.ts";
-import type { Json } from "../core/structured_value.ts";
 import type { Clock } from "../system/clock.ts";
-import { type CallOutcome, type StepAction, type StepCall, unknownOutcome } from "./step_action.ts";
+import {
+  type CallOutcome,
+  outcomeOfText,
+  type StepAction,
+  type StepCall,
+  unknownOutcome,
+} from "./step_action.ts";
 
 const EX_TEMPFAIL = 75;
 const ERROR_LENGTH_SHOWN = 500;
@@ -53,8 +59,8 @@ async function run(program: string, call: StepCall, signal: AbortSignal): Promis
     const written = send(child.stdin, JSON.stringify(call.body));
     const [status, stdout, stderr] = await Promise.all([
       child.status,
-      bounded(child.stdout),
-      bounded(child.stderr),
+      bounded(child.stdout, signal),
+      bounded(child.stderr, signal),
       written,
     ]);
     return outcomeOf(status, stdout, stderr);
@@ -85,23 +91,30 @@ function outcomeOf(
   }
   if (status.code !== 0) return { kind: "refused", error: `Exit code ${status.code}: ${said}` };
   if (stdout === null) return unknownOutcome("The output is larger than the limit");
-  if (stdout.trim() === "") return { kind: "done", output: null };
-  try {
-    const output: Json = JSON.parse(stdout);
-    return { kind: "done", output };
-  } catch (error) {
-    return unknownOutcome(`The output is not JSON: ${messageOf(error)}`);
-  }
+  return outcomeOfText(stdout, "The output");
 }
 
 /** All of a stream is read, so that its writer can end; null where it is too large to keep. */
-async function bounded(stream: ReadableStream<Uint8Array>): Promise<string | null> {
+async function bounded(
+  stream: ReadableStream<Uint8Array>,
+  signal: AbortSignal,
+): Promise<string | null> {
   const decoder = new TextDecoder();
+  const reader = stream.getReader();
+  const giveUp = () => void reader.cancel();
+  signal.addEventListener("abort", giveUp, { once: true });
+  if (signal.aborted) giveUp();
   let text = "";
   let size = 0;
-  for await (const chunk of stream) {
-    size += chunk.length;
-    if (size <= SAGA_DOCUMENT_BYTES_MAX) text += decoder.decode(chunk, { stream: true });
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      size += value.length;
+      if (size <= SAGA_DOCUMENT_BYTES_MAX) text += decoder.decode(value, { stream: true });
+    }
+  } finally {
+    signal.removeEventListener("abort", giveUp);
   }
   return size > SAGA_DOCUMENT_BYTES_MAX ? null : text + decoder.decode();
 }

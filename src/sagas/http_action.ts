@@ -6,9 +6,14 @@
  */
 import { messageOf } from "../core/errors.ts";
 import { SAGA_DOCUMENT_BYTES_MAX } from "../core/limits.ts";
-import type { Json } from "../core/structured_value.ts";
 import type { Clock } from "../system/clock.ts";
-import { type CallOutcome, type StepAction, type StepCall, unknownOutcome } from "./step_action.ts";
+import {
+  type CallOutcome,
+  outcomeOfText,
+  type StepAction,
+  type StepCall,
+  unknownOutcome,
+} from "./step_action.ts";
 
 const NOT_FINAL: ReadonlySet<number> = new Set([408, 425, 429]);
 /** Of a refusal's body, in the saga's error. */
@@ -52,21 +57,11 @@ async function exchange(
   const text = await boundedText(response);
   const { status } = response;
   if (text === null) return unknownOutcome(`Answer ${status} is larger than the limit`);
-  if (status >= 200 && status < 300) return outputOf(text);
+  if (status >= 200 && status < 300) return outcomeOfText(text, "The answer");
   const error = `${status} ${text.slice(0, ERROR_LENGTH_SHOWN)}`.trim();
   return status >= 400 && status < 500 && !NOT_FINAL.has(status)
     ? { kind: "refused", error }
     : unknownOutcome(error);
-}
-
-function outputOf(text: string): CallOutcome {
-  if (text.trim() === "") return { kind: "done", output: null };
-  try {
-    const output: Json = JSON.parse(text);
-    return { kind: "done", output };
-  } catch (error) {
-    return unknownOutcome(`The answer is not JSON: ${messageOf(error)}`);
-  }
 }
 
 /** The body, or null where it is larger than an output may be. */

@@ -1,4 +1,6 @@
 /** A call of a step's service, whatever its kind, and what came of it. */
+import { messageOf } from "../core/errors.ts";
+import { REQUEST_JSON_DEPTH_MAX } from "../core/limits.ts";
 import type { ServiceDefinition } from "../core/saga_definition.ts";
 import type { Json } from "../core/structured_value.ts";
 
@@ -39,4 +41,22 @@ export type StepAction = (call: StepCall, signal: AbortSignal) => Promise<CallOu
 
 export function unknownOutcome(error: string): CallOutcome {
   return { kind: "unknown", error, timedOut: false };
+}
+
+/** What a service's words come to; `where` names them. Nesting without end cannot be recorded. */
+export function outcomeOfText(text: string, where: string): CallOutcome {
+  if (text.trim() === "") return { kind: "done", output: null };
+  let output: Json;
+  try {
+    output = JSON.parse(text);
+  } catch (error) {
+    return unknownOutcome(`${where} is not JSON: ${messageOf(error)}`);
+  }
+  if (!isNestedDeeper(output, REQUEST_JSON_DEPTH_MAX)) return { kind: "done", output };
+  return unknownOutcome(`${where} is nested deeper than ${REQUEST_JSON_DEPTH_MAX} levels`);
+}
+
+function isNestedDeeper(value: Json, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return levels === 0 || Object.values(value).some((member) => isNestedDeeper(member, levels - 1));
 }
