@@ -8,6 +8,7 @@
  * S3. A saga turns back at most once and never forward again.
  * S4. Attempts only ever rise. A budget of calls begins with the first, and with each retry that
  *     an operator asks for.
+ * S5. A pause lasts until an operator ends it, whatever the call under way comes to.
  */
 import { invariant } from "./errors.ts";
 import {
@@ -88,7 +89,7 @@ function change(saga: SagaState, event: SagaEvent): SagaState {
     case "saga_needs_operator":
       return { ...saga, condition: "needs_operator" };
     case "saga_cancelled":
-      return turnBack(saga, stopped(event.data.verb, event.data.reason));
+      return turnBack({ ...saga, condition: null }, stopped(event.data.verb, event.data.reason));
     case "saga_completed":
       return { ...saga, state: "completed", output: event.data.output, finishedAt: event.at };
     case "saga_compensated":
@@ -209,7 +210,6 @@ function turnBack(saga: SagaState, problem: SagaProblem): SagaState {
     ...saga,
     direction: "back",
     state: "compensating",
-    condition: null,
     problem,
     steps: saga.steps.map((step) => ({
       ...step,

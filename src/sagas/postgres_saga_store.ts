@@ -19,8 +19,16 @@ import {
 import { parsePostgresAddress, redacted } from "../participants/addresses.ts";
 import type { Clock } from "../system/clock.ts";
 import { SCHEMA } from "./postgres_saga_schema.ts";
-import { eventOf, factText, OPEN_STATES, requireSameRequest, versioned } from "./saga_rows.ts";
 import {
+  claimed,
+  eventOf,
+  factText,
+  OPEN_STATES,
+  requireSameRequest,
+  versioned,
+} from "./saga_rows.ts";
+import {
+  type ClaimedSaga,
   type SagaFilter,
   SagaMovedOn,
   type SagaStore,
@@ -220,16 +228,21 @@ class PostgresSagaStore implements SagaStore {
     return Number((await this.#queries.query(sql, values))[0]?.["n"]);
   }
 
-  async claim(): Promise<SagaId[]> {
-    const rows = await this.#queries.query(
+  async claim(): Promise<ClaimedSaga[]> {
+    await this.#queries.query(
       `UPDATE layerd_sagas.sagas SET owner = $1::bigint
        WHERE state IN ${OPEN_STATES} AND owner <> $1::bigint AND NOT EXISTS (
          SELECT FROM layerd_sagas.owners
          WHERE token = sagas.owner AND alive_until > now()
-       ) RETURNING id`,
+       )`,
       [this.#token],
     );
-    return rows.map((row) => parseSagaId(String(row["id"])));
+    const rows = await this.#queries.query(
+      `SELECT id, sequence FROM layerd_sagas.sagas
+       WHERE owner = $1::bigint AND state IN ${OPEN_STATES}`,
+      [this.#token],
+    );
+    return rows.map(claimed);
   }
 
   async renew(): Promise<void> {

@@ -1,14 +1,8 @@
 /**
- * Sagas of this daemon: starts them, keeps those that have not ended going, answers about all.
- *
- * E1. A saga runs here only while the store says that it is ours; where it says otherwise the
- *     run is dropped without a word to any service.
- * E2. A run that the store failed is read again from the store, with backoff, for as long as
- *     the daemon lives.
- * E3. What is answered about a saga is what the store holds.
+ * Sagas of this daemon: starts them, answers about all, passes operators' words on. Those that
+ * have not ended run in saga_runs.ts. What is answered about a saga is what the store holds.
  */
-import { getLogger } from "@logtape/logtape";
-import { LayerdError, messageOf } from "../core/errors.ts";
+import { LayerdError } from "../core/errors.ts";
 import { parseSagaId, quote, type SagaId } from "../core/ids.ts";
 import { SAGA_CALLS_MAX } from "../core/limits.ts";
 import {
@@ -27,22 +21,15 @@ import type { SagaVerb } from "../core/saga_next.ts";
 import { isTerminal, type SagaState } from "../core/saga.ts";
 import { applyEvent, beginSaga } from "../core/saga_state.ts";
 import type { Json } from "../core/structured_value.ts";
-import type { Clock, Timer } from "../system/clock.ts";
+import type { Clock } from "../system/clock.ts";
 import type { Random } from "../system/random.ts";
 import type { EventBus } from "../transactions/events.ts";
 import { CallPlaces } from "./call_places.ts";
 import { checkExpressions } from "./expressions.ts";
-import { SagaRun } from "./saga_run.ts";
+import { isRefusal, SagaRuns } from "./saga_runs.ts";
 import { type SagaFilter, SagaMovedOn, type SagaStore } from "./saga_store.ts";
 import { SagaWaiters } from "./saga_waiters.ts";
 import type { StepAction } from "./step_action.ts";
-
-const logger = getLogger(["layerd", "sagas"]);
-
-const RELOAD_MS_MIN = 500;
-const RELOAD_MS_MAX = 30_000;
-/** Signs of life within one lease. */
-const RENEWALS_PER_LEASE = 4;
 
 export interface SagaEngineParts {
   readonly store: SagaStore;
@@ -63,23 +50,25 @@ export interface StartRequest {
 
 export class SagaEngine {
   readonly #parts: SagaEngineParts;
-  readonly #places = new CallPlaces(SAGA_CALLS_MAX);
-  readonly #runs = new Map<SagaId, SagaRun>();
-  readonly #reloads = new Map<SagaId, Timer>();
+  readonly #runs: SagaRuns;
   readonly #definitions = new Map<string, VersionedDefinition>();
   readonly #waiters: SagaWaiters;
-  #renewal: Timer | null = null;
   #closed = false;
 
   constructor(parts: SagaEngineParts) {
     this.#parts = parts;
     this.#waiters = new SagaWaiters(parts.clock);
+    this.#runs = new SagaRuns({
+      ...parts,
+      places: new CallPlaces(SAGA_CALLS_MAX),
+      load: (id) => this.#load(id),
+      recorded: (after, event) => this.#publish(after, event),
+    });
   }
 
   /** Takes up the sagas that have not ended. */
-  async open(): Promise<void> {
-    await this.#claim();
-    this.#keepAlive();
+  open(): Promise<void> {
+    return this.#runs.open();
   }
 
   async saveDefinition(name: string, definition: SagaDefinition): Promise<VersionedDefinition> {
@@ -113,12 +102,17 @@ export class SagaEngine {
     const at = new Date(nowMs).toISOString();
     const fact = { type: "saga_requested", data } as const;
     const proposed = parseSagaId(random.ulid(nowMs));
-    const { id, repeated } = await store.start({ id: proposed, at, fact, key: request.key });
+    const { id, repeated } = await store.start({ id: proposed, at, fact, key: request.key })
+      .catch((error) => {
+        // It may be there, although the answer was lost; then it has to run.
+        if (!isRefusal(error)) this.#runs.claimLater();
+        throw error;
+      });
     if (repeated) return await this.get(id);
     const event = { ...fact, saga_id: id, sequence: 1, at };
     const saga = beginSaga(event, definition);
     this.#publish(saga, event);
-    this.#run(saga);
+    this.#runs.begin(saga);
     return sagaDocument(saga, clock.now());
   }
 
@@ -152,7 +146,13 @@ export class SagaEngine {
   async obey(id: SagaId, verb: SagaVerb, reason: string | null): Promise<SagaDocument> {
     const run = this.#runs.get(id);
     const { clock } = this.#parts;
-    if (run !== undefined) return sagaDocument(await run.obey(verb, reason), clock.now());
+    if (run !== undefined) {
+      try {
+        return sagaDocument(await run.obey(verb, reason), clock.now());
+      } catch (error) {
+        if (!(error instanceof SagaMovedOn)) throw error;
+      }
+    }
     const saga = await this.#load(id);
     const why = isTerminal(saga)
       ? `has ended: it is ${saga.state}`
@@ -176,12 +176,7 @@ export class SagaEngine {
   async close(graceMs: number): Promise<void> {
     this.#closed = true;
     this.#waiters.close();
-    this.#renewal?.cancel();
-    for (const timer of this.#reloads.values()) timer.cancel();
-    const abort = new AbortController();
-    const timer = this.#parts.clock.after(graceMs, () => abort.abort());
-    await Promise.all([...this.#runs.values()].map((run) => run.stop(abort.signal)));
-    timer.cancel();
+    await this.#runs.close(graceMs);
     await this.#parts.store.close();
   }
 
@@ -201,75 +196,6 @@ export class SagaEngine {
     }
     this.#definitions.set(key, known);
     return known;
-  }
-
-  #run(saga: SagaState): void {
-    const { store, clock, random, perform } = this.#parts;
-    const run = new SagaRun({
-      store,
-      clock,
-      random,
-      perform,
-      places: this.#places,
-      recorded: (after, event) => this.#publish(after, event),
-      over: (ended, error) => this.#over(ended, error),
-    }, saga);
-    this.#runs.set(run.id, run);
-    run.poke();
-  }
-
-  #over(run: SagaRun, error: unknown): void {
-    if (this.#runs.get(run.id) === run) this.#runs.delete(run.id);
-    if (error === null || this.#closed) return;
-    if (error instanceof SagaMovedOn && error.why === "owner") {
-      logger.warn("{error}; this daemon lets it go", { error: error.message });
-      return;
-    }
-    logger.error("Saga {id} is read again: {error}", { id: run.id, error: messageOf(error) });
-    this.#reloadAfter(run.id, RELOAD_MS_MIN);
-  }
-
-  #reloadAfter(id: SagaId, delayMs: number): void {
-    const timer = this.#parts.clock.after(delayMs, () => {
-      this.#reloads.delete(id);
-      void this.#takeUp(id).catch((error) => {
-        logger.error("Saga {id} cannot be read: {error}", { id, error: messageOf(error) });
-        if (!this.#closed) this.#reloadAfter(id, Math.min(2 * delayMs, RELOAD_MS_MAX));
-      });
-    });
-    this.#reloads.set(id, timer);
-  }
-
-  async #takeUp(id: SagaId): Promise<void> {
-    if (this.#runs.has(id) || this.#closed) return;
-    const saga = await this.#load(id);
-    if (!isTerminal(saga) && !this.#runs.has(id)) this.#run(saga);
-  }
-
-  async #claim(): Promise<void> {
-    for (const id of await this.#parts.store.claim()) {
-      await this.#takeUp(id).catch((error) => {
-        logger.error("Saga {id} cannot be read: {error}", { id, error: messageOf(error) });
-        this.#reloadAfter(id, RELOAD_MS_MIN);
-      });
-    }
-  }
-
-  #keepAlive(): void {
-    const { store, clock } = this.#parts;
-    if (store.leaseMs === null || this.#closed) return;
-    this.#renewal = clock.after(store.leaseMs / RENEWALS_PER_LEASE, () => {
-      void this.#renew().finally(() => this.#keepAlive());
-    });
-  }
-
-  async #renew(): Promise<void> {
-    try {
-      await this.#parts.store.renew();
-      await this.#claim();
-    } catch (error) {
-      logger.error("The event store gives no sign of life: {error}", { error: messageOf(error) });
-    }
   }
 
   #publish(saga: SagaState, event: SagaEvent): void {

@@ -1,8 +1,9 @@
 /** What both event stores keep of an event, and how it is read back. */
 import { LayerdError } from "../core/errors.ts";
-import { quote, type SagaId } from "../core/ids.ts";
+import { parseSagaId, quote, type SagaId } from "../core/ids.ts";
 import type { SagaDefinition, VersionedDefinition } from "../core/saga_definition.ts";
 import type { SagaEvent, SagaFact } from "../core/saga_event.ts";
+import type { ClaimedSaga } from "./saga_store.ts";
 
 /** States in which a saga goes on; a constant of SQL as much as of the program. */
 export const OPEN_STATES = "('not_started', 'in_progress', 'compensating')";
@@ -18,6 +19,10 @@ export function eventOf(id: SagaId, sequence: number, at: string, fact: string):
 
 export function versioned(name: string, version: number, text: string): VersionedDefinition {
   return { name, version, ...JSON.parse(text) as SagaDefinition };
+}
+
+export function claimed(row: Readonly<Record<string, unknown>>): ClaimedSaga {
+  return { id: parseSagaId(String(row["id"])), sequence: Number(row["sequence"]) };
 }
 
 /** Throws `idempotency_key_reused` unless the request is the key's first one again. */

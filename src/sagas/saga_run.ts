@@ -9,6 +9,8 @@
  * R4. Compensation begins when the call under way has ended or was given up.
  * R5. Any failure of the store ends the run. Whoever goes on reads the events again, as after a
  *     crash; so it does not matter whether the event that failed is in the store.
+ * R6. A saga's time never goes back: where the wall clock is set back, pauses and deadlines go
+ *     on by the monotonic one from the last event.
  */
 import { invariant } from "../core/errors.ts";
 import { parseSagaId, type SagaId } from "../core/ids.ts";
@@ -58,15 +60,19 @@ export class SagaRun {
   #working: Promise<void> | null = null;
   #poked = false;
   #stopped = false;
+  /** Of the monotonic clock, when the last event was recorded or read. */
+  #lastEventMs: number;
 
   constructor(parts: SagaRunParts, saga: SagaState) {
     this.#parts = parts;
     this.#saga = saga;
+    this.#lastEventMs = parts.clock.monotonic();
     this.id = parseSagaId(saga.id);
   }
 
-  get saga(): SagaState {
-    return this.#saga;
+  /** Of the last event, once none is being recorded. */
+  recordedSequence(): Promise<number> {
+    return this.#inTurn(() => Promise.resolve(this.#saga.sequence));
   }
 
   /** Goes on, if there is anything to do. */
@@ -93,6 +99,13 @@ export class SagaRun {
     if (saga.direction === "back") this.#giveUpForwardCall();
     this.poke();
     return saga;
+  }
+
+  /** No further step begins; what the call under way comes to is nobody's any more. */
+  drop(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+    this.#call?.abort();
   }
 
   /** No further step begins. Resolves when the call under way has ended, or with `abort`. */
@@ -128,12 +141,12 @@ export class SagaRun {
 
   /** Does the next thing; whether there may be another. */
   async #goOn(): Promise<boolean> {
-    const next = nextOf(this.#saga, this.#parts.clock.now());
+    const next = nextOf(this.#saga, this.#now());
     switch (next.kind) {
       case "rest":
         return false;
       case "wait": {
-        const delayMs = Math.max(0, next.untilMs - this.#parts.clock.now());
+        const delayMs = Math.max(0, next.untilMs - this.#now());
         this.#timer?.cancel();
         this.#timer = this.#parts.clock.after(Math.min(delayMs, TIMER_MS_MAX), () => this.poke());
         return false;
@@ -141,7 +154,7 @@ export class SagaRun {
       case "record":
         await this.#inTurn(async () => {
           // An operator's word may have come first.
-          const now = nextOf(this.#saga, this.#parts.clock.now());
+          const now = nextOf(this.#saga, this.#now());
           if (now.kind === "record") await this.#record(now.fact);
         });
         return true;
@@ -173,7 +186,7 @@ export class SagaRun {
 
   /** Records that the call begins; null where there is none to make any more. */
   async #begin(): Promise<{ readonly next: NextCall; readonly call: StepCall } | null> {
-    const next = nextOf(this.#saga, this.#parts.clock.now());
+    const next = nextOf(this.#saga, this.#now());
     if (next.kind !== "call") return null;
     const { definition } = next.step;
     const key = idempotencyKeyOf(definition, this.id);
@@ -224,7 +237,7 @@ export class SagaRun {
       ...(what === "action" ? {} : { output }),
     };
     const { timeout_ms } = definition;
-    const leftMs = deadlineOf(this.#saga) - this.#parts.clock.now();
+    const leftMs = deadlineOf(this.#saga) - this.#now();
     return { service, what, action, timeoutMs: Math.max(1, Math.min(timeout_ms, leftMs)), body };
   }
 
@@ -242,13 +255,12 @@ export class SagaRun {
       const type = what === "action" ? "step_completed" : "compensation_completed";
       return { type, step_id, attempt, data };
     }
-    const { clock, random } = this.#parts;
     const data = failureOf(
       what,
       stepOf(this.#saga, step_id),
       { error: outcome.error, outcome: outcome.kind },
-      clock.now(),
-      random.uniform(),
+      this.#now(),
+      this.#parts.random.uniform(),
     );
     if (what === "compensation") return { type: "compensation_failed", step_id, attempt, data };
     const timedOut = outcome.kind === "unknown" && outcome.timedOut;
@@ -256,14 +268,21 @@ export class SagaRun {
   }
 
   async #record(fact: SagaFact): Promise<void> {
-    const at = new Date(this.#parts.clock.now()).toISOString();
+    const at = new Date(this.#now()).toISOString();
     const sequence = this.#saga.sequence + 1;
     const event: SagaEvent = { ...fact, saga_id: this.id, sequence, at };
     const after = applyEvent(this.#saga, event);
     const { state, condition } = after;
     await this.#parts.store.append(this.id, { sequence, at, fact }, { state, condition });
     this.#saga = after;
+    this.#lastEventMs = this.#parts.clock.monotonic();
     this.#parts.recorded(after, event);
+  }
+
+  #now(): number {
+    const { clock } = this.#parts;
+    const sinceMs = clock.monotonic() - this.#lastEventMs;
+    return Math.max(clock.now(), Math.round(Date.parse(this.#saga.updatedAt) + sinceMs));
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

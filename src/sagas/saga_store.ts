@@ -37,6 +37,13 @@ export interface SagaSummary {
   readonly condition: SagaCondition | null;
 }
 
+/** An open saga of this owner. */
+export interface ClaimedSaga {
+  readonly id: SagaId;
+  /** Of its last event. */
+  readonly sequence: number;
+}
+
 /** Another one has appended: this owner knows too little, or owns the saga no more. */
 export class SagaMovedOn extends Error {
   override readonly name = "SagaMovedOn";
@@ -67,8 +74,8 @@ export interface SagaStore {
   list(filter: SagaFilter, limit: number, before: SagaId | null): Promise<SagaId[]>;
   /** How many stand so. */
   count(filter: SagaFilter): Promise<number>;
-  /** Takes over the sagas that have not ended and whose owner is gone. */
-  claim(): Promise<SagaId[]>;
+  /** Takes over the open sagas whose owner is gone; answers all open ones that are its own now. */
+  claim(): Promise<ClaimedSaga[]>;
   /** A sign of life, wanted well within `leaseMs`. Whoever comes late is stopped by T2. */
   renew(): Promise<void>;
   close(): Promise<void>;

@@ -12,8 +12,16 @@ import type { SagaDefinition, VersionedDefinition } from "../core/saga_definitio
 import type { SagaEvent, SagaFact } from "../core/saga_event.ts";
 import { ledgerError, pragma } from "../ledger/ledger_database.ts";
 import type { Clock } from "../system/clock.ts";
-import { eventOf, factText, OPEN_STATES, requireSameRequest, versioned } from "./saga_rows.ts";
 import {
+  claimed,
+  eventOf,
+  factText,
+  OPEN_STATES,
+  requireSameRequest,
+  versioned,
+} from "./saga_rows.ts";
+import {
+  type ClaimedSaga,
   type SagaFilter,
   SagaMovedOn,
   type SagaStore,
@@ -114,9 +122,8 @@ function compile(database: DatabaseSync) {
     move: statement("UPDATE sagas SET sequence = ?, state = ?, condition = ? WHERE id = ?"),
     event: statement("INSERT INTO events (saga_id, sequence, at, fact) VALUES (?, ?, ?, ?)"),
     events: statement("SELECT sequence, at, fact FROM events WHERE saga_id = ? ORDER BY sequence"),
-    claim: statement(
-      `UPDATE sagas SET owner = ? WHERE owner <> ? AND state IN ${OPEN_STATES} RETURNING id`,
-    ),
+    claim: statement(`UPDATE sagas SET owner = ? WHERE owner <> ? AND state IN ${OPEN_STATES}`),
+    own: statement(`SELECT id, sequence FROM sagas WHERE owner = ? AND state IN ${OPEN_STATES}`),
   };
 }
 
@@ -224,11 +231,11 @@ class SqliteSagaStore implements SagaStore {
     });
   }
 
-  claim(): Promise<SagaId[]> {
-    return this.#write(() =>
-      this.#statements.claim.all(this.fencingToken, this.fencingToken)
-        .map((row) => parseSagaId(String(row["id"])))
-    );
+  claim(): Promise<ClaimedSaga[]> {
+    return this.#write(() => {
+      this.#statements.claim.run(this.fencingToken, this.fencingToken);
+      return this.#statements.own.all(this.fencingToken).map(claimed);
+    });
   }
 
   renew(): Promise<void> {

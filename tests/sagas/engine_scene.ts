@@ -8,11 +8,12 @@ import { httpAction } from "../../src/sagas/http_action.ts";
 import { SagaEngine } from "../../src/sagas/saga_engine.ts";
 import { openSqliteSagaStore } from "../../src/sagas/sqlite_saga_store.ts";
 import type { SagaStore } from "../../src/sagas/saga_store.ts";
+import type { Clock } from "../../src/system/clock.ts";
 import { DenoClock } from "../../src/system/deno_clock.ts";
 import { DenoRandom } from "../../src/system/deno_random.ts";
 import { RingEventBus } from "../../src/transactions/event_bus.ts";
 
-const clock = new DenoClock();
+const REAL = new DenoClock();
 
 export interface Step {
   readonly step_id: string;
@@ -47,6 +48,7 @@ export class EngineScene {
   static async open(
     directory?: string,
     wrap: (store: SagaStore) => SagaStore = (store) => store,
+    clock: Clock = REAL,
   ): Promise<EngineScene> {
     const home = directory ?? await Deno.makeTempDir({ prefix: "layerd-test-" });
     const store = wrap(openSqliteSagaStore(`${home}/sagas.sqlite`, clock));

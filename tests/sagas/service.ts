@@ -26,6 +26,8 @@ export type Misbehaviour =
   | { readonly kind: "done_but"; readonly status: number }
   /** Does the work and never answers. */
   | { readonly kind: "done_silent" }
+  /** Answers so when `until` resolves, and does nothing. */
+  | { readonly kind: "late_answer"; readonly until: Promise<void>; readonly status: number }
   /** Does the work when `until` resolves, and never answers. */
   | { readonly kind: "late"; readonly until: Promise<void> };
 
@@ -74,6 +76,10 @@ export class ReferenceService {
     const odd = this.misbehave(call);
     if (odd === null) return this.#do(call);
     if (odd.kind === "answer") return new Response(odd.body ?? "no", { status: odd.status });
+    if (odd.kind === "late_answer") {
+      await Promise.race([odd.until, this.#hanging.promise]);
+      return new Response("no", { status: odd.status });
+    }
     if (odd.kind === "late") {
       await Promise.race([odd.until, this.#hanging.promise]);
       return this.#do(call);

@@ -132,8 +132,11 @@ export function testSagaStore(name: string, makePlace: () => Promise<StorePlace>
       await place.letDie(first);
       const second = await place.open();
       assert(second.fencingToken > first.fencingToken);
-      assertEquals(await second.claim(), [open]);
-      assertEquals(await second.claim(), []);
+      assertEquals(await second.claim(), [{ id: open, sequence: 1 }]);
+      const own = await start(second);
+      await append(second, own, 2);
+      const both = [{ id: open, sequence: 1 }, { id: own, sequence: 2 }];
+      assertEquals((await second.claim()).sort((a, b) => a.sequence - b.sequence), both);
       const refused = await assertRejects(() => append(first, open, 2), SagaMovedOn);
       assertEquals(refused.why, "owner");
       await append(second, open, 2);
