@@ -44,7 +44,8 @@ export interface LoggedCommit {
   readonly record: CommitRecord;
   readonly applied: ReadonlySet<RepositoryId>;
   readonly failed: ReadonlyMap<RepositoryId, FailedRecord>;
-  readonly resolved: boolean;
+  /** Of the failed ones those that an operator has closed. */
+  readonly resolved: ReadonlySet<RepositoryId>;
 }
 
 export interface LogDigest {
@@ -70,10 +71,20 @@ export function unfinishedParts(commit: LoggedCommit): RepositoryPart[] {
   );
 }
 
+/** Repositories in which the commit failed, and nobody has resolved that. */
+export function contradictedIn(commit: LoggedCommit): RepositoryId[] {
+  return [...commit.failed.keys()].filter((id) => !commit.resolved.has(id));
+}
+
+/** What the part's repository is called among participants. */
+export function gitParticipant({ repository }: Pick<RepositoryPart, "repository">): string {
+  return `git:${repository}`;
+}
+
 interface MutableCommit extends LoggedCommit {
   readonly applied: Set<RepositoryId>;
   readonly failed: Map<RepositoryId, FailedRecord>;
-  resolved: boolean;
+  readonly resolved: Set<RepositoryId>;
 }
 
 /** Folds the records of a log, oldest first. A record that a checkpoint appended again counts once. */
@@ -107,7 +118,7 @@ export function digestLog(records: Iterable<LoggedRecord>): LogDigest {
         prepared.delete(id);
         if (!commits.has(id)) {
           const empty = { applied: new Set<RepositoryId>(), failed: new Map() };
-          commits.set(id, { lsn, record, ...empty, resolved: false });
+          commits.set(id, { lsn, record, ...empty, resolved: new Set<RepositoryId>() });
         }
         break;
       }
@@ -124,7 +135,9 @@ export function digestLog(records: Iterable<LoggedRecord>): LogDigest {
         break;
       case "resolved": {
         const commit = commits.get(record.transactionId);
-        if (commit) commit.resolved = true;
+        // Participants outside are branch_plan.ts's.
+        const part = commit?.record.parts.find((one) => gitParticipant(one) === record.participant);
+        if (commit && part) commit.resolved.add(part.repositoryId);
         break;
       }
       // What is open with participants is branch_plan.ts's.

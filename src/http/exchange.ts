@@ -43,7 +43,7 @@ export interface AppParts {
   readonly events: EventBus;
   readonly sagas: SagaEngine;
   readonly replicas: Replicator;
-  readonly participants: Pick<ParticipantRegistry, "add" | "documents" | "remove">;
+  readonly participants: Pick<ParticipantRegistry, "add" | "documents" | "refusal" | "remove">;
   readonly inDoubt: Pick<InDoubt, "explain" | "list" | "resolve">;
   readonly control: DaemonControl;
   readonly metrics: Metrics;

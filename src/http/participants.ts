@@ -1,8 +1,10 @@
-/** Handlers of participants and of what is in doubt with them. */
+/** Handlers of participants, of what is in doubt with them, and of plans. */
 import { STATUS_CODE } from "@std/http";
 import { LayerdError } from "../core/errors.ts";
 import { parseParticipantName, type ParticipantName, quote } from "../core/ids.ts";
+import { type Plan, selectPattern } from "../core/pattern.ts";
 import { addParticipantBody, resolveBody } from "../protocol/participants.ts";
+import { planBody } from "../protocol/plans.ts";
 import type { ParticipantRouteId } from "../protocol/routes.ts";
 import {
   answer,
@@ -49,7 +51,50 @@ export function participantHandlers(parts: AppParts): Record<ParticipantRouteId,
       await parts.inDoubt.resolve(id, await bodyOf(c, parts, resolveBody));
       return answerJson(c, { in_doubt: parts.inDoubt.list() });
     },
+
+    plan: async (c) => {
+      const body = await bodyOf(c, parts, planBody);
+      const plan = selectPattern({
+        operationType: body.operation_type,
+        participants: body.participants,
+        consistency: body.consistency,
+        durationEstimateMs: body.duration_estimate_ms,
+      });
+      const warnings = [
+        ...plan.warnings,
+        ...plan.pattern === "two_phase_commit" ? cannotPrepare(parts, plan.participants) : [],
+        ...await undefinedSaga(parts, plan),
+      ];
+      return answerJson(c, { ...plan, warnings });
+    },
   };
+}
+
+/** Of whom a vote cannot be had: the transaction would end in `transaction_aborted`. */
+function cannotPrepare(parts: AppParts, names: readonly string[]): string[] {
+  const registered = new Set(parts.participants.documents().map(({ name }) => name));
+  return names.flatMap((name) => {
+    if (name.startsWith("git:")) {
+      const repository = name.slice("git:".length);
+      const isServed = parts.catalog.all().some((one) => one.name === repository);
+      return isServed ? [] : [`${name} cannot prepare: no repository is called ${repository}`];
+    }
+    if (!registered.has(name)) {
+      return [`${name} cannot prepare: it is not registered (POST /v1/participants)`];
+    }
+    const refusal = parts.participants.refusal(parseParticipantName(name));
+    return refusal === null ? [] : [`${name} cannot prepare: ${refusal.message}`];
+  });
+}
+
+async function undefinedSaga(parts: AppParts, plan: Plan): Promise<string[]> {
+  if (plan.pattern !== "saga") return [];
+  const names = (await parts.sagas.definitions()).map(({ name }) => name);
+  if (names.includes(plan.saga_type)) return [];
+  return [
+    `No saga is defined as ${quote(plan.saga_type)}: the caller has to define its steps and ` +
+    "their compensations first (PUT /v1/saga-definitions/NAME)",
+  ];
 }
 
 function participantNameOf(c: AppContext): ParticipantName {

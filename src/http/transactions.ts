@@ -1,6 +1,9 @@
 /** Handlers of transactions. */
 import { STATUS_CODE } from "@std/http";
-import { WAIT_TIMEOUT_MS_DEFAULT } from "../core/limits.ts";
+import type { z } from "zod";
+import { LayerdError } from "../core/errors.ts";
+import { PREPARE_TIMEOUT_MS_DEFAULT, WAIT_TIMEOUT_MS_DEFAULT } from "../core/limits.ts";
+import { selectPattern } from "../core/pattern.ts";
 import type { TransactionDocument } from "../core/transaction_document.ts";
 import type { LedgerFilter } from "../ledger/ledger.ts";
 import { encodeCursor } from "../protocol/cursor.ts";
@@ -102,6 +105,7 @@ async function beginRequestOf(c: AppContext, parts: AppParts): Promise<BeginRequ
 /** A begin as it is sent, also as the input of a saga's layer step. */
 export function decodeBegin(json: unknown, idempotency: IdempotencyKey | null): BeginRequest {
   const body = decode(beginBody, json);
+  const plannedMs = plannedTimeoutMs(body);
   return {
     message: body.message,
     author: body.author,
@@ -109,7 +113,7 @@ export function decodeBegin(json: unknown, idempotency: IdempotencyKey | null): 
     locks: body.locks,
     lockTimeoutMs: body.lock_timeout_ms,
     leaseMs: body.lease_ms,
-    prepareTimeoutMs: body.prepare_timeout_ms,
+    prepareTimeoutMs: body.prepare_timeout_ms ?? plannedMs,
     tenantId: body.tenant_id,
     operationType: body.operation_type,
     labels: body.labels,
@@ -117,6 +121,31 @@ export function decodeBegin(json: unknown, idempotency: IdempotencyKey | null): 
     commit: body.commit,
     idempotency,
   };
+}
+
+/**
+ * How long votes may take. Where the caller lets the pattern be selected, another answer than
+ * two-phase commit refuses the begin: it would be weaker than what a transaction promises.
+ */
+function plannedTimeoutMs(body: z.output<typeof beginBody>): number {
+  const { pattern, consistency, duration_estimate_ms: durationEstimateMs } = body;
+  if (pattern !== "auto" || consistency === undefined || durationEstimateMs === undefined) {
+    return PREPARE_TIMEOUT_MS_DEFAULT;
+  }
+  const plan = selectPattern({
+    operationType: body.operation_type,
+    participants: [...new Set([...body.locks, ...body.operations].map(participantOf))],
+    consistency,
+    durationEstimateMs,
+  });
+  if (plan.pattern === "two_phase_commit") return plan.timeout_ms;
+  const detail = `The pattern for this is ${plan.pattern}, which no transaction gives. ` +
+    [plan.reason, ...plan.warnings].join(". ") + '. Or begin with "two_phase_commit"';
+  throw new LayerdError("invalid_request", detail, { field: "pattern", reason: plan.pattern });
+}
+
+function participantOf(place: { repository: string } | { participant: string }): string {
+  return "participant" in place ? place.participant : `git:${place.repository}`;
 }
 
 function statusOfBegin(

@@ -19,6 +19,7 @@ import {
   type SavepointName,
   type TransactionId,
 } from "../core/ids.ts";
+import { LABEL_BYTES_MAX } from "../core/limits.ts";
 
 /** What OpenAPI says about a string beyond its being one. */
 interface Documentation {
@@ -101,3 +102,7 @@ export function textOfBytes(bytesMax: number): z.ZodString {
     return text.length * 3 <= bytesMax || encoder.encode(text).length <= bytesMax;
   }, { error: `Text must be at most ${bytesMax} bytes`, params: { limit: bytesMax } });
 }
+
+export const operationType: z.ZodString = textOfBytes(LABEL_BYTES_MAX).min(1).meta({
+  description: "What the work is for; participants are told",
+});

@@ -1,5 +1,6 @@
-/** Routes of participants, and of what is in doubt with them. */
+/** Routes of participants, of what is in doubt with them, and of which pattern suits them. */
 import * as participants from "./participants.ts";
+import { planAnswer, planBody } from "./plans.ts";
 import type { Route } from "./route.ts";
 
 export const PARTICIPANT_ROUTES = {
@@ -53,5 +54,13 @@ export const PARTICIPANT_ROUTES = {
     body: participants.resolveBody,
     answers: { 200: { json: participants.inDoubtAnswer } },
     problems: ["transaction_not_found", "participant_not_found", "io_error", "no_space"],
+  },
+  plan: {
+    method: "POST",
+    path: "/v1/plans",
+    summary: "Which pattern suits a piece of work: two-phase commit, a saga, or replicas",
+    body: planBody,
+    answers: { 200: { json: planAnswer } },
+    problems: [],
   },
 } as const satisfies Record<string, Route>;

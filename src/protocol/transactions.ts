@@ -22,12 +22,14 @@ import { cursorOf } from "./cursor.ts";
 import {
   layerName,
   milliseconds,
+  operationType,
   parsedString,
   repositoryName,
   savepointName,
   textOfBytes,
 } from "./names.ts";
 import { operationList } from "./operations.ts";
+import { consistency, durationEstimateMs } from "./plans.ts";
 import { pageLimit, queryInteger } from "./query.ts";
 
 const message = textOfBytes(MESSAGE_BYTES_MAX)
@@ -51,10 +53,6 @@ const labels = z.record(textOfBytes(LABEL_BYTES_MAX).min(1), textOfBytes(LABEL_B
 /** A tenant's name, opaque to the daemon. */
 export const tenantId = textOfBytes(LABEL_BYTES_MAX).min(1);
 
-const operationType = textOfBytes(LABEL_BYTES_MAX).min(1).meta({
-  description: "What the transaction is for; participants are told",
-});
-
 const leaseMs = milliseconds(LEASE_MS_MIN, LEASE_MS_MAX);
 
 const lock = z.strictObject({
@@ -71,15 +69,31 @@ export const beginBody = z.strictObject({
   locks: z.array(lock).max(LOCKS_PER_TRANSACTION_MAX).default([]),
   lock_timeout_ms: milliseconds(0, LOCK_TIMEOUT_MS_MAX).default(LOCK_TIMEOUT_MS_DEFAULT),
   lease_ms: leaseMs.default(LEASE_MS_DEFAULT),
-  prepare_timeout_ms: milliseconds(1, PREPARE_TIMEOUT_MS_MAX).default(PREPARE_TIMEOUT_MS_DEFAULT),
+  prepare_timeout_ms: z.exactOptional(
+    milliseconds(1, PREPARE_TIMEOUT_MS_MAX).meta({
+      description: `${PREPARE_TIMEOUT_MS_DEFAULT} where it is not given; with the pattern ` +
+        "`auto` twice the estimate",
+    }),
+  ),
   tenant_id: tenantId.nullable().default(null),
   operation_type: operationType.nullable().default(null),
   labels: labels.default({}),
-  pattern: z.literal("two_phase_commit").default("two_phase_commit"),
+  pattern: z.enum(["two_phase_commit", "auto"]).default("two_phase_commit"),
+  consistency: z.exactOptional(consistency),
+  duration_estimate_ms: z.exactOptional(durationEstimateMs),
   operations: operationList.default([]),
   commit: z.boolean().default(false).meta({
     description: "Stage, commit and answer in this one call; nothing is left open",
   }),
+}).superRefine((body, context) => {
+  for (const field of ["consistency", "duration_estimate_ms"] as const) {
+    const isGiven = body[field] !== undefined;
+    if (isGiven === (body.pattern === "auto")) continue;
+    const message = isGiven
+      ? `Field ${field} goes with the pattern "auto"`
+      : `The pattern "auto" needs ${field}`;
+    context.addIssue({ code: "custom", message, path: [field] });
+  }
 }).meta({ id: "BeginTransaction" });
 
 /** `POST /v1/transactions/{id}/operations` */

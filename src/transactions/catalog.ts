@@ -31,6 +31,8 @@ export interface RepositoryCatalog {
   requireWritable(repository: Repository): void;
   /** Stops writing to a repository in which a transaction's publication was contradicted. */
   quarantine(id: RepositoryId, transactionId: TransactionId): void;
+  /** An operator closed that transaction there; writing goes on where no other one stands. */
+  liftQuarantine(id: RepositoryId, transactionId: TransactionId): void;
   add(
     request: { readonly name: RepositoryName; readonly path: string; readonly adopt: boolean },
   ): Promise<RepositoryDocument>;

@@ -176,11 +176,12 @@ function commitRecords(commit: LoggedCommit): LogRecord[] {
   const transactionId = commit.record.transaction.id as TransactionId;
   return [
     commit.record,
-    ...[...commit.applied].map((repositoryId) => ({
+    // Where an operator has closed it nothing is left to publish either.
+    ...[...commit.applied, ...commit.resolved].map((repositoryId) => ({
       kind: "applied" as const,
       transactionId,
       repositoryId,
     })),
-    ...commit.failed.values(),
+    ...[...commit.failed].filter(([id]) => !commit.resolved.has(id)).map(([, record]) => record),
   ];
 }

@@ -163,7 +163,7 @@ async function assemble(
   return {
     catalog,
     twoPhase,
-    inDoubt: inDoubtOf(twoPhase, pipeline, commit, recovered),
+    inDoubt: inDoubtOf(twoPhase, pipeline, commit),
     manager,
     reader: createLayerReader({ catalog, transactions: manager, fileSystem }),
     events,
@@ -191,15 +191,14 @@ function inDoubtOf(
   twoPhase: TwoPhase,
   pipeline: GroupCommitPipeline,
   commit: CommitParts,
-  recovered: Recovered,
 ): InDoubt {
   return new InDoubt({
     twoPhase,
-    gitCommits: () => [
-      ...recovered.failed,
-      ...pipeline.stalled.failed(),
-      ...pipeline.stalled.commits(),
-    ],
+    gitCommits: () => pipeline.stalled.unsettled(),
+    onGitResolved: (id, repositoryId) => {
+      pipeline.stalled.resolve(id, repositoryId);
+      commit.catalog.liftQuarantine(repositoryId, id);
+    },
     gitReason: ({ record }) =>
       record.parts.map((part) => pipeline.stalled.reason(part.repositoryId)?.message)
         .find((reason) => reason !== undefined) ?? "Not published yet",
@@ -225,7 +224,6 @@ function checkpointerFor(
   { commit, catalog, pipeline, fencing, recovered, twoPhase }: Checkpointed,
 ): Checkpointer {
   const { log, ledger, clock } = commit;
-  const failed = new Map(recovered.failed.map((one) => [one.record.transaction.id, one]));
   const checkpointer = new Checkpointer({
     log,
     ledger,
@@ -235,7 +233,7 @@ function checkpointerFor(
     clock,
     version,
     openBranches: () => twoPhase.coordinator.records(),
-    unresolved: () => [...failed.values(), ...pipeline.stalled.failed()],
+    unresolved: () => pipeline.stalled.failed(),
     afterBytes: checkpointBytes ?? CHECKPOINT_BYTES,
   });
   pipeline.afterGroup = () => checkpointer.poke();

@@ -25,7 +25,7 @@ export interface CommitParts {
   readonly clock: Clock;
   readonly catalog: Pick<
     RepositoryCatalog,
-    "absence" | "all" | "byId" | "requireWritable" | "quarantine"
+    "absence" | "all" | "byId" | "requireWritable" | "quarantine" | "liftQuarantine"
   >;
   readonly held: HeldRefs;
   readonly endings: Endings;

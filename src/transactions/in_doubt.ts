@@ -6,9 +6,14 @@
 import type { BranchStatus } from "../participants/participant.ts";
 import type { Decision } from "../core/branch.ts";
 import { LayerdError } from "../core/errors.ts";
-import { quote, type TransactionId } from "../core/ids.ts";
+import { quote, type RepositoryId, type TransactionId } from "../core/ids.ts";
 import type { LogRecord } from "../core/log_record.ts";
-import { type LoggedCommit, unfinishedParts } from "../core/recovery_plan.ts";
+import {
+  contradictedIn,
+  gitParticipant,
+  type LoggedCommit,
+  unfinishedParts,
+} from "../core/recovery_plan.ts";
 import type { TwoPhase } from "./two_phase.ts";
 
 const INQUIRY_MS_MAX = 3_000;
@@ -32,6 +37,8 @@ export interface InDoubtParts {
   readonly twoPhase: TwoPhase;
   /** Commits that failed or stall in a repository. */
   readonly gitCommits: () => readonly LoggedCommit[];
+  /** A failed part is closed: writing to its repository may go on. */
+  readonly onGitResolved: (id: TransactionId, repositoryId: RepositoryId) => void;
   readonly gitReason: (commit: LoggedCommit) => string;
   /** Appends and forces. */
   readonly force: (record: LogRecord) => Promise<void>;
@@ -77,21 +84,37 @@ export class InDoubt {
     const open = teller.all().filter(({ branch }) =>
       branch.context.transactionId === id && branch.participant === participant
     );
-    if (open.length === 0) {
-      const known = this.list().filter((one) => one.transaction_id === id);
-      if (known.length === 0) throw notInDoubt(id);
-      const remedy = participant.startsWith("git:")
-        ? "a repository is mended with git, or given up by DELETE " +
-          `/v1/repositories/${participant.slice(4)}?abandon=true`
-        : `in doubt with ${known.map((one) => one.participant).join(", ")}`;
-      throw new LayerdError(
-        "participant_not_found",
-        `Transaction ${id} cannot be resolved for ${quote(participant)}: ${remedy}`,
-        { transaction_id: id },
-      );
-    }
+    const failed = this.#failedIn(id, participant);
+    if (open.length === 0 && failed === null) throw this.#notResolvable(id, participant);
     await this.#parts.force({ kind: "resolved", transactionId: id, participant, outcome, reason });
     for (const { branch } of open) teller.resolve(branch.key, outcome);
+    if (failed !== null) this.#parts.onGitResolved(id, failed);
+  }
+
+  /** The repository in which the transaction failed under that name, or null. */
+  #failedIn(id: TransactionId, participant: string): RepositoryId | null {
+    const commit = this.#parts.gitCommits().find(({ record }) => record.transaction.id === id);
+    if (commit === undefined) return null;
+    const open = contradictedIn(commit);
+    const part = commit.record.parts.find((one) =>
+      gitParticipant(one) === participant && open.includes(one.repositoryId)
+    );
+    return part?.repositoryId ?? null;
+  }
+
+  #notResolvable(id: TransactionId, participant: string): LayerdError {
+    const known = this.list().filter((one) => one.transaction_id === id);
+    if (known.length === 0) return notInDoubt(id);
+    const stalls = known.some((one) => one.participant === participant);
+    const remedy = stalls
+      ? "it is decided, and published as soon as its repository allows: mend that, or give the " +
+        `repository up by DELETE /v1/repositories/${participant.slice(4)}?abandon=true`
+      : `in doubt with ${known.map((one) => one.participant).join(", ")}`;
+    return new LayerdError(
+      "participant_not_found",
+      `Transaction ${id} cannot be resolved for ${quote(participant)}: ${remedy}`,
+      { transaction_id: id },
+    );
   }
 
   async #inquire(id: TransactionId, participant: string): Promise<BranchStatus> {
@@ -105,12 +128,13 @@ export class InDoubt {
   }
 
   #gitDocuments(commit: LoggedCommit): InDoubtDocument[] {
+    const failed = contradictedIn(commit);
     const parts = commit.record.parts.filter((part) =>
-      commit.failed.has(part.repositoryId) || unfinishedParts(commit).includes(part)
+      failed.includes(part.repositoryId) || unfinishedParts(commit).includes(part)
     );
     return parts.map((part) => ({
       transaction_id: commit.record.transaction.id,
-      participant: `git:${part.repository}`,
+      participant: gitParticipant(part),
       decision: "committed",
       since: commit.record.transaction.updated_at,
       attempts: 1,

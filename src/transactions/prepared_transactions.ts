@@ -183,7 +183,7 @@ export class PreparedTransactions {
       record: commit,
       applied: new Set(),
       failed: new Map(failures.map((failure) => [failure.repositoryId, failure])),
-      resolved: false,
+      resolved: new Set(),
     });
     for (const part of parts) this.#parts.catalog.quarantine(part.repositoryId, transactionId);
     await this.#release(transactionId, record);

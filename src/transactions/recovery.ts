@@ -17,6 +17,7 @@ import { getLogger } from "@logtape/logtape";
 import { LayerdError } from "../core/errors.ts";
 import type { RepositoryId, TransactionId } from "../core/ids.ts";
 import {
+  contradictedIn,
   digestLog,
   type LogDigest,
   type LoggedCommit,
@@ -188,9 +189,12 @@ async function redoCommits(parts: RecoveryParts, digest: LogDigest) {
   const commits = [...digest.commits.values()];
   const open = commits.filter((commit) => unfinishedParts(commit).length > 0);
   const known = commits.filter((commit) =>
-    !commit.resolved && [...commit.failed.keys()].some((id) => parts.catalog.byId(id) !== null)
+    contradictedIn(commit).some((id) => digest.repositories.has(id))
   );
-  for (const commit of known) quarantineParts(parts, commit);
+  for (const commit of known) {
+    quarantineParts(parts, commit);
+    parts.pipeline.stalled.noteContradicted(commit);
+  }
   if (open.length === 0) return { stalled: [], failed: known };
   const outcome = await redo(parts.commit, commits);
   const stalled = [];
@@ -205,10 +209,12 @@ async function redoCommits(parts: RecoveryParts, digest: LogDigest) {
       applied,
       failed: new Map([...commit.failed, ...failedParts]),
     };
-    if (records.length > 0) failed.push(after);
-    else if (unfinishedParts(after).length > 0) {
-      const error = stallReason(parts, outcome.stalled, after);
-      stalled.push({ commit: after, settled: parts.pipeline.stalled.adopt(after, error) });
+    if (records.length > 0) {
+      failed.push(after);
+      parts.pipeline.stalled.noteContradicted(after);
+    } else if (unfinishedParts(after).length > 0) {
+      const why = stallReason(parts, outcome.stalled, after);
+      stalled.push({ commit: after, settled: parts.pipeline.stalled.adopt(after, why) });
     }
     releaseParts(parts, commit, after);
   }
@@ -216,7 +222,7 @@ async function redoCommits(parts: RecoveryParts, digest: LogDigest) {
 }
 
 function quarantineParts(parts: RecoveryParts, commit: LoggedCommit): void {
-  for (const id of commit.failed.keys()) {
+  for (const id of contradictedIn(commit)) {
     const transactionId = commit.record.transaction.id as TransactionId;
     if (parts.catalog.byId(id)) parts.catalog.quarantine(id, transactionId);
   }

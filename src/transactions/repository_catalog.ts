@@ -43,7 +43,9 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
   readonly #entries = new Map<RepositoryName, Entry>();
   readonly #byId = new Map<RepositoryId, Repository>();
   readonly #watches: LayerWatches;
-  readonly #quarantine = new Quarantine();
+  readonly #quarantine = new Quarantine((id, status) =>
+    this.#parts.events.publish("health.changed", { repository: this.byId(id)?.name ?? id, status })
+  );
   /** Registrations change one after the other. */
   #tail: Promise<unknown> = Promise.resolve();
 
@@ -87,8 +89,10 @@ export class LoggedRepositoryCatalog implements RepositoryCatalog {
 
   quarantine(id: RepositoryId, transactionId: TransactionId): void {
     this.#quarantine.set(id, transactionId);
-    const repository = this.byId(id)?.name ?? id;
-    this.#parts.events.publish("health.changed", { repository, status: "quarantined" });
+  }
+
+  liftQuarantine(id: RepositoryId, transactionId: TransactionId): void {
+    this.#quarantine.resolve(id, transactionId);
   }
 
   /** Opens a repository that the log names; it stays registered whatever comes of it. */

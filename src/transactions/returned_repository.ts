@@ -5,7 +5,7 @@
  * the retry of stalled ones.
  */
 import type { LayerdError } from "../core/errors.ts";
-import { digestLog } from "../core/recovery_plan.ts";
+import { contradictedIn, digestLog } from "../core/recovery_plan.ts";
 import { toLsn, type TransactionId } from "../core/ids.ts";
 import type { Repository } from "../git/repository.ts";
 import {
@@ -27,9 +27,9 @@ export async function recoverReturned(
   adoptLocks(alone, digest);
   restoreObjects(alone, digest);
   await restorePrepared(alone, digest);
-  for (const { record, failed, resolved } of digest.commits.values()) {
-    if (resolved || !failed.has(repository.id)) continue;
-    parts.catalog.quarantine(repository.id, record.transaction.id as TransactionId);
+  for (const commit of digest.commits.values()) {
+    if (!contradictedIn(commit).includes(repository.id)) continue;
+    parts.catalog.quarantine(repository.id, commit.record.transaction.id as TransactionId);
   }
   const lagging = parts.pipeline.stalled.commits()
     .map(({ record }) => record.transaction.id as TransactionId);
@@ -45,6 +45,8 @@ function onlyWith(parts: RecoveryParts, repository: Repository): RecoveryParts {
     requireWritable: (one: Repository) => parts.catalog.requireWritable(one),
     quarantine: (id: Repository["id"], transactionId: TransactionId) =>
       parts.catalog.quarantine(id, transactionId),
+    liftQuarantine: (id: Repository["id"], transactionId: TransactionId) =>
+      parts.catalog.liftQuarantine(id, transactionId),
   };
   // The caller sets it aside again.
   const setAside = (_: Repository, problem: LayerdError) => {

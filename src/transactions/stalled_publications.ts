@@ -5,7 +5,12 @@
  */
 import type { LayerdError } from "../core/errors.ts";
 import type { RepositoryId, TransactionId } from "../core/ids.ts";
-import { type FailedRecord, type LoggedCommit, unfinishedParts } from "../core/recovery_plan.ts";
+import {
+  contradictedIn,
+  type FailedRecord,
+  type LoggedCommit,
+  unfinishedParts,
+} from "../core/recovery_plan.ts";
 import type { TransactionDocument } from "../core/transaction_document.ts";
 import type { Random } from "../system/random.ts";
 import { type CommitParts, forceStubbornly, refsOf, type Verdict } from "./group_member.ts";
@@ -29,7 +34,7 @@ export class StalledPublications {
   readonly #turn: Turn;
   readonly #stalled = new Map<TransactionId, Stalled>();
   readonly #reasons = new Map<RepositoryId, LayerdError>();
-  readonly #failed: LoggedCommit[] = [];
+  readonly #failed = new Map<TransactionId, LoggedCommit>();
   #retryMs = RETRY_MS_MIN;
   #timer: { cancel(): void } | null = null;
   #stopped = false;
@@ -64,7 +69,7 @@ export class StalledPublications {
       record: { kind: "commit", transaction, parts, idempotency, ...branchesOf(request) },
       applied: new Set(verdict.applied),
       failed: new Map(),
-      resolved: false,
+      resolved: new Set(),
     };
     const settled = this.adopt(commit, verdict.error);
     const problem = { code: verdict.error.code, detail: verdict.error.message };
@@ -105,17 +110,40 @@ export class StalledPublications {
     }));
     await forceStubbornly(this.#parts, records);
     for (const stalled of left) this.#noteFailed(stalled, records, "abandoned");
+    for (const failed of this.#failed.keys()) this.resolve(failed, id);
     this.#refreshReasons(new Map());
   }
 
   /** Contradicted transactions of this process: a checkpoint keeps them for an operator. */
   failed(): readonly LoggedCommit[] {
-    return this.#failed;
+    return [...this.#failed.values()];
+  }
+
+  /** All that an operator may want to look at: failed, or not published yet. */
+  unsettled(): readonly LoggedCommit[] {
+    const byId = (commits: Iterable<LoggedCommit>) =>
+      [...commits].map((commit) => [commit.record.transaction.id, commit] as const);
+    return [...new Map([...byId(this.failed()), ...byId(this.commits())]).values()];
+  }
+
+  /** An operator closed a failed part; the record is forced already. */
+  resolve(id: TransactionId, repositoryId: RepositoryId): void {
+    const closed = (commit: LoggedCommit): LoggedCommit => ({
+      ...commit,
+      resolved: new Set([...commit.resolved, repositoryId]),
+    });
+    const stalled = this.#stalled.get(id);
+    if (stalled) stalled.commit = closed(stalled.commit);
+    const failed = this.#failed.get(id);
+    if (!failed) return;
+    const after = closed(failed);
+    if (contradictedIn(after).length > 0) this.#failed.set(id, after);
+    else this.#failed.delete(id);
   }
 
   /** Notes a contradiction that was met elsewhere (a prepared transaction's commit). */
   noteContradicted(commit: LoggedCommit): void {
-    this.#failed.push(commit);
+    this.#failed.set(commit.record.transaction.id as TransactionId, commit);
   }
 
   #schedule(): void {
@@ -162,7 +190,7 @@ export class StalledPublications {
     const failed = new Map(own.map((record) => [record.repositoryId, record]));
     stalled.commit = { ...commit, failed: new Map([...commit.failed, ...failed]) };
     for (const repositoryId of failed.keys()) this.#release(id, repositoryId, commit);
-    if (reason === "contradicted") this.#failed.push(stalled.commit);
+    if (reason === "contradicted") this.noteContradicted(stalled.commit);
     this.#settleIfOver(stalled, reason);
   }
 

@@ -18,7 +18,6 @@ Deno.test("beginBody gives every field its default", () => {
     locks: [],
     lock_timeout_ms: 5_000,
     lease_ms: 30_000,
-    prepare_timeout_ms: 10_000,
     tenant_id: null,
     operation_type: null,
     labels: {},
