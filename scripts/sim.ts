@@ -77,11 +77,20 @@ async function runAll(work: Job[]): Promise<JobResult[]> {
       worker.removeAllListeners();
       results.push(result);
       for (const failure of result.failures) console.log(`VIOLATION deno task sim ${failure}`);
-      if (results.length % 10 === 0) console.log(`sim: ${results.length} of ${total} jobs`);
+      if (results.length % 10 === 0) console.log(progress(results, total));
     }
     await worker.terminate();
   }));
   return results;
+}
+
+/** What has been tried so far, so that a run that is cut short has said something. */
+function progress(results: readonly JobResult[], total: number): string {
+  const sum = (pick: (result: JobResult) => number) =>
+    results.reduce((all, result) => all + pick(result), 0);
+  return `sim: ${results.length} of ${total} jobs: ${sum((one) => one.points)} crash points, ` +
+    `${sum((one) => one.recoveryPoints)} in recovery, ${sum((one) => one.seeds)} seeds, ` +
+    `${sum((one) => one.failures.length)} violations`;
 }
 
 const startedAt = performance.now();

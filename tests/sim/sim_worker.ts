@@ -29,7 +29,7 @@ export interface JobResult {
 }
 
 /** Recoveries from these points are crashed at every call. */
-const RECOVERY_EVERY = 20;
+const RECOVERY_EVERY = 40;
 
 const EVERYTHING: CrashPlan = {
   tries: () => true,
