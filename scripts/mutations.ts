@@ -1,7 +1,8 @@
 /**
  * Shows that the simulation would notice: breaks the daemon in five agreed places, each in a
- * copy of the tree, and runs the simulation's tests there until one goes red. A mutation that
- * survives makes this script fail, and so does one whose place in the code is gone.
+ * copy of the tree, and runs the simulation's tests there until one goes red; where none does,
+ * further seeds, as the long simulation would. A mutation that survives makes this script fail,
+ * and so does one whose place in the code is gone.
  *
  *   deno task mutations
  */
@@ -89,7 +90,10 @@ const MUTATIONS: readonly Mutation[] = [
 ];
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const COPIED = ["src", "tests", "deno.json", "deno.lock"];
+const COPIED = ["src", "tests", "scripts", "deno.json", "deno.lock"];
+const TESTS = ["tests/sim/crash_points_test.ts", "tests/sim/random_simulation_test.ts"];
+/** Behind those of the tests. */
+const FURTHER_SEEDS = ["--seed", "201", "--seeds", "1000"];
 
 /** Runs the simulation's tests over a copy with the edits; whether one of them failed. */
 async function goesRed(edits: readonly Edit[]): Promise<string | null> {
@@ -103,10 +107,17 @@ async function goesRed(edits: readonly Edit[]): Promise<string | null> {
       }
       await Deno.writeTextFile(`${directory}/${file}`, text.replace(from, () => to));
     }
-    const tests = ["tests/sim/crash_points_test.ts", "tests/sim/random_simulation_test.ts"];
-    const args = ["test", "-A", "--no-check", "--fail-fast", ...tests];
-    const { code, output } = await run(Deno.execPath(), args, directory);
-    return code === 0 ? null : /(?:Violation|Damage|LayerdError): .*/.exec(output)?.[0] ?? "red";
+    for (
+      const args of [
+        ["test", "-A", "--no-check", "--fail-fast", ...TESTS],
+        ["run", "-A", "--no-check", "scripts/sim.ts", ...FURTHER_SEEDS],
+      ]
+    ) {
+      const { code, output } = await run(Deno.execPath(), args, directory);
+      if (code === 0) continue;
+      return /(?:Violation|Damage|LayerdError): .*/.exec(output)?.[0] ?? "red";
+    }
+    return null;
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
