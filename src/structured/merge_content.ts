@@ -41,6 +41,14 @@ export function mergeContent(path: string, sides: Sides): MergedContent {
   return mergeKeys(files, typeof lines === "string" ? lines : null);
 }
 
+/** Merges a structured file by its keys; null where the name or a side says that it is none. */
+export function mergeStructured(path: string, sides: Sides): MergedContent | null {
+  const [texts, files] = [textsOf(sides), structuredSides(path, sides)];
+  if (texts === null || files === null) return null;
+  const lines = mergeLines(texts);
+  return mergeKeys(files, typeof lines === "string" ? lines : null);
+}
+
 interface Files {
   readonly base: StructuredFile | null;
   readonly ours: StructuredFile;

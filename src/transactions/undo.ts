@@ -5,7 +5,7 @@
  *
  * U1. A layer that moved is put back file by file: a path that is still as the transaction
  *     left it becomes what it was before; one that is as it was already is left alone. What
- *     other transactions did to other paths stays.
+ *     other transactions did to other paths stays, and in a structured file to other keys.
  * U2. A layer that was created is deleted where its tree is still what the transaction left;
  *     one that was deleted is created again at its old commit. Other refs are moved back
  *     where they still are what the transaction made them.
@@ -25,7 +25,7 @@ import {
 } from "../core/ids.ts";
 import type { RefResult } from "../core/transaction_document.ts";
 import type { Repository, TreeEntry } from "../git/repository.ts";
-import { isTree, type LayerChange } from "./layer_change.ts";
+import { isTree, type LayerChange, type StagedFile } from "./layer_change.ts";
 import { placeFile } from "./place_file.ts";
 import {
   fileMode,
@@ -34,6 +34,7 @@ import {
   type StagingContext,
 } from "./staging_checks.ts";
 import { objectIdIn } from "./transaction_diff.ts";
+import { undoKeys } from "./undo_keys.ts";
 
 /** One ref of the transaction that is undone, as it is now. */
 interface Moved {
@@ -44,10 +45,10 @@ interface Moved {
   readonly now: ObjectId | null;
 }
 
-/** One path of it. */
-interface MovedFile {
+/** One path of it, and what has to stand there; null for nothing. */
+interface PutBack {
   readonly path: string;
-  readonly before: TreeEntry | null;
+  readonly file: StagedFile | null;
 }
 
 /** Stages the undo; answers how many refs it touches. Throws `write_conflict`. */
@@ -145,7 +146,7 @@ async function planOfFiles(
   const { trees } = repository;
   if (before === null || after === null) throw new Error("BUG: a layer that did not only move");
   const root = await trees.rootOf(now);
-  const restore: MovedFile[] = [];
+  const restore: PutBack[] = [];
   const conflicts: RefConflict[] = [];
   const changed = await trees.diff(await trees.rootOf(before), await trees.rootOf(after));
   for (const file of changed) {
@@ -153,11 +154,28 @@ async function planOfFiles(
     // A directory where a file was is as good as no file, until one has to be put there.
     const current = entry !== null && isTree(entry) ? null : entry;
     if (same(current, file.before)) continue;
-    if (same(current, file.after)) restore.push(file);
-    else {
-      const [expected, actual] = [file.after?.oid ?? null, current?.oid ?? null];
-      conflicts.push({ ...conflictOf(moved), path: file.path, expected, actual });
+    if (same(current, file.after)) {
+      restore.push({ path: file.path, file: file.before && stored(file.path, file.before) });
+      continue;
     }
+    const keys = current && file.before && file.after
+      ? await undoKeys(context, repository, {
+        path: file.path,
+        current,
+        before: file.before,
+        after: file.after,
+      })
+      : { kind: "conflict" as const, keys: [] };
+    if (keys.kind === "restore") restore.push({ path: file.path, file: keys.file });
+    if (keys.kind !== "conflict") continue;
+    const conflict = {
+      ...conflictOf(moved),
+      path: file.path,
+      expected: file.after?.oid ?? null,
+      actual: current?.oid ?? null,
+    };
+    if (keys.keys.length === 0) conflicts.push(conflict);
+    else conflicts.push(...keys.keys.map((key) => ({ ...conflict, key })));
   }
   if (conflicts.length > 0) return { kind: "conflict", conflicts };
   if (restore.length === 0) {
@@ -169,23 +187,25 @@ async function planOfFiles(
   return { kind: "restore", stage: () => putBack(context, moved, change(), restore) };
 }
 
+function stored(path: string, { mode, oid }: TreeEntry): StagedFile {
+  if (mode === "160000") throw submodule(path);
+  return { mode: fileMode(mode), oid, content: { kind: "stored" } };
+}
+
 /** Removes first, so that a file can stand where a directory was. */
 async function putBack(
   context: StagingContext,
   moved: Moved,
   change: LayerChange,
-  files: readonly MovedFile[],
+  files: readonly PutBack[],
 ): Promise<void> {
-  for (const { path, before } of files) {
-    if (before === null) context.changes.note(await change.remove(path));
+  for (const { path, file } of files) {
+    if (file === null) context.changes.note(await change.remove(path));
   }
   const conflicts: RefConflict[] = [];
-  for (const { path, before } of files) {
-    if (before === null) continue;
-    if (before.mode === "160000") throw submodule(path);
-    const { oid } = before;
-    context.changes.in(moved.repository).found.add(oid);
-    const file = { mode: fileMode(before.mode), oid, content: { kind: "stored" as const } };
+  for (const { path, file } of files) {
+    if (file === null) continue;
+    if (file.content.kind === "stored") context.changes.in(moved.repository).found.add(file.oid);
     try {
       context.changes.note(await placeFile(context, moved.repository, change, path, file));
     } catch (error) {
@@ -221,9 +241,10 @@ function conflictOf({ repository, ref, after, now }: Moved): RefConflict {
 }
 
 function changedSince(conflicts: readonly RefConflict[]): LayerdError {
-  const names = conflicts.slice(0, 5).map(({ layer, ref, path }) =>
-    path === undefined ? layer ?? ref : `${quote(path)} of ${layer ?? ref}`
-  );
+  const names = conflicts.slice(0, 5).map(({ layer, ref, path, key }) => {
+    const where = key === undefined ? "" : `key ${key} in `;
+    return path === undefined ? layer ?? ref : `${where}${quote(path)} of ${layer ?? ref}`;
+  });
   const more = conflicts.length > names.length
     ? `, and ${conflicts.length - names.length} more`
     : "";

@@ -86,6 +86,29 @@ Deno.test("undo names every file that has changed since and restores none", () =
     assertEquals(await conflictsOf(scene, gone), ["app a y"]);
   }));
 
+Deno.test("undo takes back a key of a structured file where a later change is of another", () =>
+  withEngine(async (scene) => {
+    const text = (a: number, b: number) => `{\n  // The first.\n  "a": ${a},\n  "b": ${b}\n}\n`;
+    await scene.run(create("l"), put("l", "s.json", text(1, 1)), put("l", "s.txt", "a=1\n\nb=1\n"));
+    const done = await scene.run(put("l", "s.json", text(2, 1)));
+    await scene.run(put("l", "s.json", text(2, 2)));
+    await undo(scene, done);
+    assertEquals(await scene.text("l", "s.json"), text(1, 2));
+    assertEquals((await undo(scene, done)).results, [], "a second time changes nothing");
+
+    const both = await scene.run(put("l", "s.json", text(5, 2)));
+    await scene.run(put("l", "s.json", text(6, 3)));
+    const error = await assertRejects(() => undo(scene, both), LayerdError);
+    const conflicts = (error.details.conflicts ?? []).map(({ path, key }) => [path, key]);
+    assertEquals([error.code, conflicts], ["write_conflict", [["s.json", "a"]]]);
+    assertEquals(await scene.text("l", "s.json"), text(6, 3));
+
+    // Plain text has no keys: a later change of the file is a conflict wherever it is.
+    const plain = await scene.run(put("l", "s.txt", "a=2\n\nb=1\n"));
+    await scene.run(put("l", "s.txt", "a=2\n\nb=2\n"));
+    assertEquals(await conflictsOf(scene, plain), ["app l s.txt"]);
+  }));
+
 Deno.test("undo a second time finds everything put back and moves nothing", () =>
   withEngine(async (scene) => {
     const made = await scene.run(create("a"), put("a", "x", "1"));
