@@ -29,7 +29,7 @@ export interface Ledger {
   list(filter: LedgerFilter, limit: number, before: TransactionId | null): TransactionDocument[];
   /** The entry of a key that was created at or after `since` (RFC 3339). */
   idempotent(route: string, key: string, since: string): IdempotencyEntry | null;
-  /** Forgets keys created before `since`. */
+  /** Forgets keys created before `since`, but for those of `KEPT_ROUTES`. */
   forgetKeysBefore(since: string): void;
   /** Makes everything recorded so far durable (for a checkpoint). */
   makeDurable(): Promise<void>;

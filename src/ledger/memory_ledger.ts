@@ -1,4 +1,5 @@
 /** The ledger's twin in memory, for simulation. Same conformance suite as the SQLite one. */
+import { KEPT_ROUTES } from "../core/idempotency_life.ts";
 import type { IdempotencyEntry } from "../core/log_record.ts";
 import type { TransactionId } from "../core/ids.ts";
 import type { TransactionDocument } from "../core/transaction_document.ts";
@@ -48,7 +49,9 @@ export class MemoryLedger implements Ledger {
   }
 
   forgetKeysBefore(since: string): void {
-    for (const [name, entry] of this.#keys) if (entry.createdAt < since) this.#keys.delete(name);
+    for (const [name, { route, createdAt }] of this.#keys) {
+      if (createdAt < since && !KEPT_ROUTES.includes(route)) this.#keys.delete(name);
+    }
   }
 
   makeDurable(): Promise<void> {

@@ -16,6 +16,7 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { invariant } from "../core/errors.ts";
 import { parseTransactionId, type TransactionId } from "../core/ids.ts";
+import { KEPT_ROUTES } from "../core/idempotency_life.ts";
 import type { IdempotencyEntry } from "../core/log_record.ts";
 import type { TransactionDocument } from "../core/transaction_document.ts";
 import type { FileSystem } from "../system/file_system.ts";
@@ -55,7 +56,10 @@ function compile(database: DatabaseSync) {
        WHERE excluded.created_at >= idempotency.created_at`,
     ),
     forgetKeyOf: statement("DELETE FROM idempotency WHERE transaction_id = ?"),
-    forgetKeysBefore: statement("DELETE FROM idempotency WHERE created_at < ?"),
+    forgetKeysBefore: statement(
+      `DELETE FROM idempotency WHERE created_at < ?
+       AND route NOT IN (${KEPT_ROUTES.map(() => "?").join(", ")})`,
+    ),
     get: statement("SELECT document FROM transactions WHERE id = ?"),
     key: statement("SELECT * FROM idempotency WHERE route = ? AND key = ? AND created_at >= ?"),
   };
@@ -137,7 +141,7 @@ export class SqliteLedger implements Ledger {
   }
 
   forgetKeysBefore(since: string): void {
-    guarded("written", () => this.#statements.forgetKeysBefore.run(since));
+    guarded("written", () => this.#statements.forgetKeysBefore.run(since, ...KEPT_ROUTES));
   }
 
   async makeDurable(): Promise<void> {

@@ -10,14 +10,12 @@
 import { LayerdError } from "../core/errors.ts";
 import type { TransactionDocument } from "../core/transaction_document.ts";
 import type { Json } from "../core/structured_value.ts";
+import { SAGA_STEP_ROUTE, SAGA_UNDO_ROUTE } from "../core/idempotency_life.ts";
 import { actionKey } from "../core/saga_definition.ts";
 import { parseTransactionId } from "../core/ids.ts";
 import type { BeginRequest, IdempotencyKey, TransactionManager } from "../transactions/manager.ts";
 import { type CallOutcome, type StepAction, type StepCall, unknownOutcome } from "./step_action.ts";
 
-/** Scope of the keys of layer steps. */
-const STEP_ROUTE = "saga step";
-const UNDO_ROUTE = "saga compensation";
 const LOCK_TIMEOUT_MS_MAX = 3_600_000;
 
 export interface LayerActionParts {
@@ -47,7 +45,7 @@ function commit(
   parts: LayerActionParts,
   { body, timeoutMs }: StepCall,
 ): Promise<TransactionDocument> {
-  const request = parts.decodeBegin(body.input, keyOf(STEP_ROUTE, body.idempotency_key));
+  const request = parts.decodeBegin(body.input, keyOf(SAGA_STEP_ROUTE, body.idempotency_key));
   return parts.manager().begin({
     ...request,
     tenantId: body.tenant_id,
@@ -64,7 +62,7 @@ async function undo(parts: LayerActionParts, call: StepCall): Promise<CallOutcom
     message: null,
     author: null,
     lockTimeoutMs: Math.min(call.timeoutMs, LOCK_TIMEOUT_MS_MAX),
-    idempotency: keyOf(UNDO_ROUTE, call.body.idempotency_key),
+    idempotency: keyOf(SAGA_UNDO_ROUTE, call.body.idempotency_key),
   });
   return { kind: "done", output: outputOf(undone) };
 }

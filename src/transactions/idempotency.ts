@@ -1,6 +1,7 @@
 /**
  * Idempotency keys of begins. While its transaction is open a key stands here; the key of
- * a one-shot commit is also in its commit record, and so in the ledger, for 24 hours.
+ * a one-shot commit is also in its commit record, and so in the ledger, for as long as
+ * core/idempotency_life.ts says.
  *
  * I1. A key names one transaction at most; only a key whose transaction failed to begin,
  *     or ended, is free again.
@@ -8,7 +9,7 @@
  */
 import { LayerdError } from "../core/errors.ts";
 import type { TransactionId } from "../core/ids.ts";
-import { IDEMPOTENCY_KEY_MS_KEPT } from "../core/limits.ts";
+import { keysCountSince } from "../core/idempotency_life.ts";
 import type { IdempotencyEntry } from "../core/log_record.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { Clock } from "../system/clock.ts";
@@ -81,7 +82,7 @@ export class IdempotencyKeys {
   }
 
   #recorded(key: IdempotencyKey): OpenKey | null {
-    const since = new Date(this.#clock.now() - IDEMPOTENCY_KEY_MS_KEPT).toISOString();
+    const since = keysCountSince(key.route, this.#clock.now());
     const entry = this.#ledger.idempotent(key.route, key.key, since);
     return entry === null ? null : { requestHash: entry.requestHash, id: entry.transactionId };
   }

@@ -1,5 +1,6 @@
 /** What any ledger must do; run against each. */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
+import { KEPT_ROUTES, keysCountSince } from "../../src/core/idempotency_life.ts";
 import { parseTransactionId, toLsn, type TransactionId } from "../../src/core/ids.ts";
 import type { TransactionDocument } from "../../src/core/transaction_document.ts";
 import type { Ledger, LedgerEntry, LedgerFilter } from "../../src/ledger/ledger.ts";
@@ -182,6 +183,19 @@ export function ledgerConformance(name: string, open: () => OpenedLedger): void 
     assertEquals(ledger.idempotent("r", "k", "2026-02-01T00:00:00.000Z"), null);
     ledger.forgetKeysBefore("2026-02-01T00:00:00.000Z");
     assertEquals(ledger.idempotent("r", "k", "2025-12-31T00:00:00.000Z"), null);
+  });
+
+  test("forgetKeysBefore() keeps the keys of sagas", (ledger) => {
+    for (const [index, route] of KEPT_ROUTES.entries()) {
+      const { idempotency, ...one } = entry(index + 1, 1, {}, "k");
+      assert(idempotency);
+      ledger.record([{ ...one, idempotency: { ...idempotency, route } }]);
+    }
+    ledger.forgetKeysBefore("2999-01-01T00:00:00.000Z");
+    const since = keysCountSince("saga step", Date.parse("2999-01-01T00:00:00.000Z"));
+    for (const [index, route] of KEPT_ROUTES.entries()) {
+      assertEquals(ledger.idempotent(route, "k", since)?.transactionId, transactionId(index + 1));
+    }
   });
 
   test("makeDurable() keeps what was recorded", async (ledger) => {
