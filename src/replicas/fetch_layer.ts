@@ -1,17 +1,30 @@
 /**
  * Objects of one repository to another, by native git: it sends what is missing and checks what
- * it gets. No ref is written; the transaction that follows makes the objects durable.
+ * it gets. A ref of the replica's own keeps them until a layer does: the transaction that
+ * follows makes them durable, and removes it. No hook runs.
  */
 import { LayerdError } from "../core/errors.ts";
 import type { RefName } from "../core/ids.ts";
 import type { Repository } from "../git/repository.ts";
 
+type Place = Pick<Repository, "id" | "name" | "commonDir">;
+
 const FETCH_MS_MAX = 600_000;
 
-/** Everything that the ref reaches. Throws `git_error`. */
-export async function fetchLayer(from: Repository, ref: RefName, to: Repository): Promise<void> {
+/** Everything that the ref reaches, kept by `incoming`. Throws `git_error`. */
+export async function fetchLayer(
+  from: Place,
+  ref: RefName,
+  to: Place,
+  incoming: RefName,
+): Promise<void> {
   if (from.id === to.id) return;
-  const options = ["gc.auto=0", "maintenance.auto=false", "transfer.fsckObjects=true"];
+  const options = [
+    "core.hooksPath=/dev/null",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "transfer.fsckObjects=true",
+  ];
   const { success, stderr } = await new Deno.Command("git", {
     args: [
       ...options.flatMap((option) => ["-c", option]),
@@ -21,7 +34,7 @@ export async function fetchLayer(from: Repository, ref: RefName, to: Repository)
       "--no-tags",
       "--no-write-fetch-head",
       from.commonDir,
-      ref,
+      `+${ref}:${incoming}`,
     ],
     env: { LC_ALL: "C", GIT_TERMINAL_PROMPT: "0" },
     stdin: "null",

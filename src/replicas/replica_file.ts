@@ -1,5 +1,6 @@
 /** Definitions of replicas: one JSON file in the state directory, replaced as a whole. */
 import { join } from "@std/path";
+import { LayerdError, messageOf } from "../core/errors.ts";
 import type { FileSystem } from "../system/file_system.ts";
 import type { ReplicaDefinition } from "./replica.ts";
 
@@ -12,10 +13,21 @@ export class ReplicaFile {
     this.#directory = directory;
   }
 
+  /** Throws `io_error` where the file is damaged: to forget replicas silently would be worse. */
   read(): Map<string, ReplicaDefinition> {
     if (this.#fileSystem.lstatIfAny(this.#path) === null) return new Map();
     const text = new TextDecoder().decode(this.#fileSystem.readFile(this.#path));
-    return new Map(Object.entries(JSON.parse(text) as Record<string, ReplicaDefinition>));
+    try {
+      return new Map(Object.entries(JSON.parse(text) as Record<string, ReplicaDefinition>));
+    } catch (error) {
+      throw new LayerdError(
+        "io_error",
+        `Replicas in ${this.#path} cannot be read: ${messageOf(error)}. Mend the file, or move ` +
+          `it away and define the replicas anew`,
+        {},
+        error,
+      );
+    }
   }
 
   /** Durable when resolved. */

@@ -2,7 +2,7 @@
  * Keeps replicas convergent: at their interval, and soon after a layer changed.
  *
  * L1. Rounds of all replicas run one after the other, so that two that share a layer do not
- *     work against each other.
+ *     work against each other. So do changes of definitions among themselves.
  * L2. A round goes from target to target until nothing moves, at most PASSES_MAX times: who
  *     writes without a pause is caught up with by the next round.
  * L3. What is known of a replica (lag, conflicts) is made by looking; a restart forgets nothing
@@ -13,7 +13,7 @@ import { LayerdError, messageOf } from "../core/errors.ts";
 import { layerRef, quote } from "../core/ids.ts";
 import type { Clock, Timer } from "../system/clock.ts";
 import type { EventBus, Subscription } from "../transactions/events.ts";
-import { type PairParts, reconcilePair } from "./reconcile_pair.ts";
+import { forgetPair, type Pair, type PairParts, reconcilePair } from "./reconcile_pair.ts";
 import type {
   ReplicaDefinition,
   ReplicaDocument,
@@ -48,6 +48,7 @@ export class Replicator {
   readonly #seen = new Map<string, Seen>();
   readonly #reconciledAt = new Map<string, string>();
   #rounds: Promise<unknown> = Promise.resolve();
+  #writes: Promise<unknown> = Promise.resolve();
   #changes: Subscription | null = null;
   #afterChange: Timer | null = null;
   #closed = false;
@@ -67,20 +68,30 @@ export class Replicator {
     for (const { repository } of [definition.source, ...definition.targets]) {
       this.#parts.catalog.get(repository);
     }
-    await this.#parts.file.write(new Map(this.#replicas).set(name, definition));
-    this.#replicas.set(name, definition);
+    const before = await this.#write(async () => {
+      await this.#parts.file.write(new Map(this.#replicas).set(name, definition));
+      const replaced = this.#replicas.get(name);
+      this.#replicas.set(name, definition);
+      return replaced;
+    });
+    if (before !== undefined) await this.#forget(name, pairsOf(before, definition));
     this.#schedule(name);
     this.#soon();
     return this.get(name);
   }
 
   async remove(name: string): Promise<void> {
-    this.#definition(name);
-    const rest = new Map(this.#replicas);
-    rest.delete(name);
-    await this.#parts.file.write(rest);
-    this.#replicas.delete(name);
+    const definition = await this.#write(async () => {
+      const removed = this.#definition(name);
+      const rest = new Map(this.#replicas);
+      rest.delete(name);
+      await this.#parts.file.write(rest);
+      this.#replicas.delete(name);
+      return removed;
+    });
     this.#timers.get(name)?.cancel();
+    this.#reconciledAt.delete(name);
+    await this.#forget(name, pairsOf(definition, null));
   }
 
   list(): ReplicaDocument[] {
@@ -136,10 +147,11 @@ export class Replicator {
   #target(name: string, place: ReplicaPlace, sourceCommit: string | null): TargetDocument {
     const commit = this.#commitOf(place);
     const { repository, layer } = place;
-    if (commit === sourceCommit && commit !== null) {
+    const seen = this.#seen.get(keyOf(name, place));
+    // Null may also mean that a repository is away: then only a round knows.
+    if (commit === sourceCommit && (commit !== null || seen?.status === "in_sync")) {
       return { repository, layer, commit, status: "in_sync", lag_ms: 0, detail: null };
     }
-    const seen = this.#seen.get(keyOf(name, place));
     const nowMs = this.#parts.clock.now();
     return {
       repository,
@@ -186,6 +198,27 @@ export class Replicator {
     } catch (error) {
       logger.error("A round of replica {name} failed: {error}", { name, error: messageOf(error) });
     }
+  }
+
+  /** A repository that is away now keeps its refs; they count again only for the same pair. */
+  async #forget(name: string, pairs: readonly Pair[]): Promise<void> {
+    if (pairs.length === 0) return;
+    await this.#inTurn(async () => {
+      for (const pair of pairs) {
+        this.#seen.delete(keyOf(name, pair.target));
+        try {
+          await forgetPair(this.#parts, name, pair);
+        } catch (error) {
+          logger.warn("Refs of replica {name} stay: {error}", { name, error: messageOf(error) });
+        }
+      }
+    });
+  }
+
+  #write<T>(work: () => Promise<T>): Promise<T> {
+    const written = this.#writes.then(work);
+    this.#writes = written.catch(() => {});
+    return written;
   }
 
   #inTurn(work: () => Promise<void>): Promise<void> {
@@ -242,6 +275,15 @@ export class Replicator {
     const { repository, layer } = target;
     this.#parts.events.publish(`replica.${status}`, { replica: name, repository, layer, detail });
   }
+}
+
+/** The pairs of a definition that are not in another one. */
+function pairsOf(definition: ReplicaDefinition, other: ReplicaDefinition | null): Pair[] {
+  const { source } = definition;
+  const key = (from: ReplicaPlace, to: ReplicaPlace) => keyOf(keyOf("", from), to);
+  const kept = new Set(other?.targets.map((target) => key(other.source, target)));
+  return definition.targets.filter((target) => !kept.has(key(source, target)))
+    .map((target) => ({ source, target }));
 }
 
 function keyOf(name: string, { repository, layer }: ReplicaPlace): string {

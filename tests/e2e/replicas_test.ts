@@ -1,5 +1,5 @@
 /** Replicas of real repositories: random writes on all sides, crashes, and who wins. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { ReplicaDocument } from "../../src/replicas/replica.ts";
 import { bodyOf, problemOf } from "../harness/api.ts";
 import { git } from "../harness/git.ts";
@@ -130,4 +130,116 @@ for (const strategy of ["source_wins", "manual"] as const) {
       assert((replica.targets[0]?.detail ?? "").includes("f.txt"), JSON.stringify(replica));
     }
   });
+}
+
+isolated("a deletion on one side is carried, and what it took is kept", async (scene) => {
+  await scene.start();
+  const [source, target] = await three(scene);
+  assert(source && target);
+  const still = { reconciliation_interval_ms: 3_600_000, conflict_resolution: "manual" };
+  await put(scene, [source, target], still);
+  for (const [from, to] of [[source, target], [target, source]] as const) {
+    const commit = await write(scene, source, "f.txt", `${from.name}\n`);
+    await until(scene, (r) => r.targets[0]?.commit === commit);
+    await scene.killAndRestart();
+    await scene.api.apply([{ op: "delete_layer", repository: from.name, layer: LAYER }]);
+    const replica = await until(scene, (r) => r.targets[0]?.status === "in_sync");
+    assertEquals([replica.source_commit, replica.targets[0]?.commit], [null, null]);
+    const lost = `refs/layers-lost/r/${LAYER}/${commit}`;
+    assertEquals(await git(to.path, ["rev-parse", lost]), commit);
+    await scene.api.apply([{ op: "create_layer", repository: source.name, layer: LAYER }]);
+    await until(scene, (r) => r.source_commit !== null && r.targets[0]?.status === "in_sync");
+  }
+  const refs = await git(target.path, ["for-each-ref", "--format=%(refname)", "refs/layers-sync"]);
+  assertMatch(refs, /^refs\/layers-sync\/r\/[0-9a-f]{32}\/base$/, "Nothing is left incoming");
+  assertEquals((await scene.daemon.client.request("DELETE", "/v1/replicas/r")).status, 204);
+  assertEquals(await git(target.path, ["for-each-ref", "refs/layers-sync"]), "");
+});
+
+for (const strategy of ["last_write_wins", "source_wins", "manual"] as const) {
+  isolated(
+    `${strategy} decides where one side was deleted and the other went on`,
+    async (scene) => {
+      await scene.start();
+      const [source, target] = await three(scene);
+      assert(source && target);
+      const definition = {
+        conflict_resolution: strategy,
+        reconciliation_interval_ms: 3_600_000,
+      };
+      await put(scene, [source, target], definition);
+      await until(scene, (r) => r.targets[0]?.status === "in_sync");
+      await git(source.path, ["update-ref", "-d", REF]);
+      const old = await git(target.path, ["rev-parse", REF]);
+      const made = await git(target.path, ["commit-tree", "-p", old, "-m", "on", `${old}^{tree}`]);
+      await git(target.path, ["update-ref", REF, made, old]);
+      const replica = await until(scene, ({ targets, source_commit }) => {
+        const [first] = targets;
+        if (strategy === "manual") return first?.status === "conflict";
+        return first?.status === "in_sync" && first.commit === source_commit;
+      });
+      if (strategy === "manual") {
+        assertMatch(replica.targets[0]?.detail ?? "", /was deleted, and .* went on/);
+        assertEquals(await git(target.path, ["rev-parse", REF]), made);
+      } else if (strategy === "source_wins") {
+        assertEquals(replica.source_commit, null);
+        const lost = `refs/layers-lost/r/${LAYER}/${made}`;
+        assertEquals(await git(target.path, ["rev-parse", lost]), made);
+      } else {
+        assertEquals(replica.source_commit, made, "The write wins");
+      }
+    },
+  );
+}
+
+isolated("a source that was made anew empty deletes nothing elsewhere", async (scene) => {
+  await scene.start();
+  const [source, target] = await three(scene);
+  assert(source && target);
+  await put(scene, [source, target], { reconciliation_interval_ms: 3_600_000 });
+  const { source_commit } = await until(scene, (r) => r.targets[0]?.status === "in_sync");
+  const { client } = scene.daemon;
+  assertEquals((await client.request("DELETE", `/v1/repositories/${source.name}`)).status, 204);
+  await Deno.rename(source.path, `${source.path}.old`);
+  await git(scene.home.directory, ["init", "-q", source.path]);
+  bodyOf(
+    await client.request("POST", "/v1/repositories", { name: source.name, path: source.path }),
+    201,
+  );
+  const replica = await reconcile(scene);
+  assertEquals(replica.targets[0]?.status, "failing");
+  assertMatch(replica.targets[0]?.detail ?? "", /layer_not_found/);
+  assertEquals(await git(target.path, ["rev-parse", REF]), source_commit);
+});
+
+isolated(
+  "replicas that are defined at the same time are all there after a restart",
+  async (scene) => {
+    await scene.start();
+    const [source, target] = (await three(scene)).map(place);
+    const names = ["a", "b", "c", "d", "e", "f"];
+    const replies = await Promise.all(
+      names.map((name) =>
+        scene.daemon.client.request("PUT", `/v1/replicas/${name}`, { source, targets: [target] })
+      ),
+    );
+    for (const reply of replies) {
+      bodyOf(reply);
+    }
+    await scene.killAndRestart();
+    const { replicas } = await scene.api.get<{ replicas: ReplicaDocument[] }>("/v1/replicas");
+    assertEquals(replicas.map(({ name }) => name), names);
+  },
+);
+
+/** Rounds until the replica is so. */
+async function until(
+  scene: Scene,
+  isSo: (replica: ReplicaDocument) => boolean,
+): Promise<ReplicaDocument> {
+  for (let round = 0;; round++) {
+    const replica = await reconcile(scene);
+    if (isSo(replica)) return replica;
+    assert(round < 20, JSON.stringify(replica, null, 1));
+  }
 }
