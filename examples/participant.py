@@ -132,8 +132,12 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128  # with the usual 5 a busy moment costs callers a second
+
+
 replay()
 journal = open(journal_path, "ab")
-server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+server = Server(("127.0.0.1", port), Handler)
 print(server.server_port, flush=True)
 server.serve_forever()

@@ -14,6 +14,7 @@ import { oneShot } from "./bench_cases/one_shot.ts";
 import { reads } from "./bench_cases/reads.ts";
 import { recovery } from "./bench_cases/recovery.ts";
 import { shell } from "./bench_cases/shell.ts";
+import { twoPhase } from "./bench_cases/two_phase.ts";
 import { type Context, run } from "./bench_kit/context.ts";
 import { measure } from "./bench_kit/figures.ts";
 import { markdownOf, type Section } from "./bench_kit/report.ts";
@@ -28,6 +29,7 @@ const CASES: Readonly<Record<string, (context: Context) => Promise<Section[]>>> 
   contention,
   memory,
   shell,
+  two_phase: twoPhase,
 };
 
 const { values, positionals } = parseArgs({

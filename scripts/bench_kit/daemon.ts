@@ -22,7 +22,11 @@ export class BenchDaemon {
   /** From spawning the launcher to the ready line. */
   readyMs = 0;
 
-  constructor(context: Context) {
+  readonly #allowed: readonly string[];
+
+  /** `allowed`: the participants that it may reach. */
+  constructor(context: Context, allowed: readonly string[] = []) {
+    this.#allowed = allowed;
     this.#home = Deno.makeTempDirSync({ dir: context.directory, prefix: "daemon-" });
     Deno.chmodSync(this.#home, 0o700);
     this.client = new LayerdClient({ socketPath: this.socket });
@@ -31,8 +35,9 @@ export class BenchDaemon {
   static async start(
     context: Context,
     repositories: Readonly<Record<string, string>>,
+    allowed: readonly string[] = [],
   ): Promise<BenchDaemon> {
-    const daemon = new BenchDaemon(context);
+    const daemon = new BenchDaemon(context, allowed);
     await daemon.start();
     for (const [name, path] of Object.entries(repositories)) {
       await daemon.client.addRepository({ name, path });
@@ -51,7 +56,8 @@ export class BenchDaemon {
   async start(): Promise<void> {
     const before = performance.now();
     this.#process = new Deno.Command(join(ROOT, "scripts/layerd"), {
-      args: ["serve", "--socket", this.socket, "--state-dir", join(this.#home, "state")],
+      args: ["serve", "--socket", this.socket, "--state-dir", join(this.#home, "state")]
+        .concat(this.#allowed.flatMap((place) => ["--allow-participant", place])),
       stdin: "null",
       stdout: "piped",
       stderr: "null",
