@@ -68,6 +68,10 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   "saga retry": [`layerd saga retry ${EXAMPLE_ID}`],
   "saga skip": [`layerd saga skip ${EXAMPLE_ID} --reason 'booked by hand'`],
   "saga compensate": [`layerd saga compensate ${EXAMPLE_ID}`],
+  "plan": [
+    "layerd plan git:app flags --duration-ms 2000",
+    "layerd plan git:app flags --consistency eventual --duration-ms 3600000 --type train",
+  ],
   "participant add": [
     `layerd participant add flags http://${EXAMPLE_SERVICE} --timeout-ms 2000`,
     `echo http://${EXAMPLE_SERVICE} | layerd participant add flags -`,

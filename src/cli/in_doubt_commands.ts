@@ -59,10 +59,11 @@ function addResolve(inDoubt: Command, host: CliHost): void {
         const { reason } = options;
         const left = await client.inDoubt.resolve(transactionId, { participant, outcome, reason });
         output.answer({ in_doubt: left }, []);
+        // What it may hold prepared is the operator's to end: the word was that it has ended.
         const still = left.filter((one) => one.transaction_id === transactionId);
         output.note(
           still.length === 0
-            ? `Nothing of ${transactionId} is in doubt any more`
+            ? `Nothing of ${transactionId} is in doubt any more; ${participant} is told nothing more`
             : `Still in doubt with ${still.map((one) => one.participant).join(", ")}`,
         );
       })
@@ -82,16 +83,17 @@ function paragraphOf(one: Explained): string[] {
     `  told     ${one.attempts === 1 ? "once" : `${one.attempts} times`}`,
     `  answered ${one.last_error ?? "nothing yet"}`,
     `  says now ${one.says ?? "nothing: it cannot be asked"}`,
+    ...one.conflicts.map(({ ref, expected, actual }) =>
+      `  conflict ${ref}: expected ${expected ?? "nothing"}, found ${actual ?? "nothing"}`
+    ),
   ];
 }
 
 /** What the operator should do, where what the participant says leaves no doubt about it. */
-function adviceOn({ transaction_id: id, participant, decision, says }: Explained): string {
+function adviceOn(one: Explained): string {
+  const { transaction_id: id, participant, decision, says } = one;
   const verb = `layerd in-doubt resolve ${id} ${participant}`;
-  if (participant.startsWith("git:")) {
-    return `${participant}: look at \`layerd show ${id}\` and the repository; then ` +
-      `${verb} committed (its refs are as you want them) --reason TEXT`;
-  }
+  if (participant.startsWith("git:")) return adviceOnGit(one, verb);
   if (says === "prepared") {
     return `${participant}: still prepared, so layerd ends it as soon as it answers; nothing to do`;
   }
@@ -102,4 +104,13 @@ function adviceOn({ transaction_id: id, participant, decision, says }: Explained
   }
   return `${participant}: bring it back and layerd ends it; or, where you know how it ended, ` +
     `${verb} OUTCOME --reason TEXT`;
+}
+
+function adviceOnGit({ participant, conflicts }: Explained, verb: string): string {
+  if (conflicts.length === 0) {
+    return `${participant}: publishes by itself as soon as the repository allows; or give it up ` +
+      `with the repository: DELETE /v1/repositories/${participant.slice(4)}?abandon=true`;
+  }
+  return `${participant}: nothing was published there and writing is stopped. Bring its refs to ` +
+    `where you want them with git, then ${verb} OUTCOME --reason TEXT lets it be written again`;
 }

@@ -13,6 +13,7 @@ import { addFileCommands } from "./file_commands.ts";
 import type { CliHost } from "./host.ts";
 import { addInDoubtCommands } from "./in_doubt_commands.ts";
 import { addParticipantCommands } from "./participant_commands.ts";
+import { addPlanCommand } from "./plan_command.ts";
 import { addRunCommand } from "./run_command.ts";
 import { outputFor } from "./client_command.ts";
 import { addLayerCommands, addRepositoryCommands } from "./repository_commands.ts";
@@ -69,6 +70,7 @@ function buildProgram(host: CliHost, exitWith: (code: number) => void): Command 
   addWatchingCommands(program, host);
   addReplicaCommands(program, host);
   addSagaCommands(program, host);
+  addPlanCommand(program, host);
   addParticipantCommands(program, host);
   addInDoubtCommands(program, host);
   addDoctorCommand(program, host);

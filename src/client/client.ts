@@ -22,12 +22,13 @@ import type {
   TreeDocument,
   UndoBody,
 } from "./documents.ts";
-import { Exchange } from "./exchange.ts";
+import { Exchange, keyHeader } from "./exchange.ts";
 import { ViewCalls } from "./views.ts";
 import { query, repositoryPath, transactionPath } from "./paths.ts";
 import { ReplicaClient } from "./replica_client.ts";
 import { SagaClient } from "./saga_client.ts";
 import { InDoubtClient, ParticipantClient } from "./two_phase_client.ts";
+import type { PlanBody, PlanDocument } from "./two_phase_documents.ts";
 
 export * from "./problem.ts";
 export type * from "./documents.ts";
@@ -243,6 +244,11 @@ export class LayerdClient {
     return await this.#get(transactionPath(id) + "/health");
   }
 
+  /** Which pattern suits a piece of work, why, and what to beware of. */
+  async plan(body: PlanBody): Promise<PlanDocument> {
+    return await this.#post("/v1/plans", body);
+  }
+
   // Daemon
 
   async health(): Promise<HealthDocument> {
@@ -308,8 +314,4 @@ export class LayerdClient {
   #post<T>(path: string, body: unknown, headers: Record<string, string> = {}): Promise<T> {
     return this.#exchange.json<T>({ method: "POST", path, json: body, headers });
   }
-}
-
-function keyHeader(key: string | undefined): Record<string, string> {
-  return key === undefined ? {} : { "idempotency-key": key };
 }

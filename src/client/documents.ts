@@ -126,7 +126,13 @@ export interface BeginBody {
   readonly lease_ms?: number;
   readonly prepare_timeout_ms?: number;
   readonly tenant_id?: string;
+  /** What it is for; participants are told. */
+  readonly operation_type?: string;
   readonly labels?: Readonly<Record<string, string>>;
+  /** `auto` takes an estimate, and is refused where two-phase commit does not suit it. */
+  readonly pattern?: "two_phase_commit" | "auto";
+  readonly consistency?: "strong" | "eventual";
+  readonly duration_estimate_ms?: number;
   readonly operations?: readonly OperationBody[];
   readonly commit?: boolean;
 }

@@ -28,6 +28,11 @@ export interface Call {
   readonly signal?: AbortSignal;
 }
 
+/** The header of a request that may be repeated; none without a key. */
+export function keyHeader(key: string | undefined): Record<string, string> {
+  return key === undefined ? {} : { "idempotency-key": key };
+}
+
 export class Exchange {
   readonly #socketPath: string;
   readonly #agent = new Agent({ keepAlive: true });

@@ -1,5 +1,5 @@
 /** Calls on sagas: `client.sagas`. Rejections are as everywhere in the client. */
-import type { Exchange } from "./exchange.ts";
+import { type Exchange, keyHeader } from "./exchange.ts";
 import { query } from "./paths.ts";
 import type {
   CompensationDocument,
@@ -46,12 +46,11 @@ export class SagaClient {
     },
     options: { readonly idempotencyKey?: string } = {},
   ): Promise<SagaDocument> {
-    const { idempotencyKey } = options;
     return (await this.#exchange.json<{ saga: SagaDocument }>({
       method: "POST",
       path: "/v1/sagas",
       json: body,
-      headers: idempotencyKey === undefined ? {} : { "idempotency-key": idempotencyKey },
+      headers: keyHeader(options.idempotencyKey),
     })).saga;
   }
 

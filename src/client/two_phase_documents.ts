@@ -1,5 +1,7 @@
 /** Participants, what is in doubt with them, and plans on the wire (API section 5). */
 
+import type { RefConflict } from "../core/errors.ts";
+
 export type ParticipantDocument =
   | { readonly name: string; readonly kind: "postgres"; readonly url: string }
   | {
@@ -37,6 +39,8 @@ export interface InDoubtExplanation {
   readonly participants: readonly (InDoubtDocument & {
     /** What the participant says now; null where it cannot be asked. */
     readonly says: "prepared" | Decision | "unknown" | null;
+    /** Of a repository: refs that were not where the decision expected them. */
+    readonly conflicts: readonly RefConflict[];
   })[];
 }
 
@@ -45,3 +49,34 @@ export interface ResolveBody {
   readonly outcome: Decision;
   readonly reason: string;
 }
+
+export interface PlanBody {
+  readonly operation_type?: string;
+  /** A repository is `git:<name>`. */
+  readonly participants?: readonly string[];
+  readonly consistency: "strong" | "eventual";
+  readonly duration_estimate_ms: number;
+}
+
+interface Advice {
+  readonly reason: string;
+  readonly warnings: readonly string[];
+}
+
+/** Which pattern suits a piece of work. */
+export type PlanDocument =
+  | Advice & {
+    readonly pattern: "two_phase_commit";
+    readonly participants: readonly string[];
+    readonly timeout_ms: number;
+  }
+  | Advice & {
+    readonly pattern: "saga";
+    readonly saga_type: string;
+    readonly compensation_strategy: "automatic";
+  }
+  | Advice & {
+    readonly pattern: "eventual_consistency";
+    readonly reconciliation_interval_ms: number;
+    readonly conflict_resolution: "last_write_wins";
+  };

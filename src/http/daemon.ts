@@ -42,6 +42,7 @@ export function daemonHandlers(
     metrics: (c) => {
       const text = metricsText(parts.metrics, {
         transactions: parts.manager.counts(),
+        inDoubt: inDoubtGauges(parts),
         log: parts.control.walStatus(),
         subscribers: parts.events.subscribers,
         residentBytes: Deno.memoryUsage().rss,
@@ -72,6 +73,12 @@ export function daemonHandlers(
       return answerJson(c, { status: "draining" }, STATUS_CODE.Accepted);
     },
   };
+}
+
+function inDoubtGauges({ clock, inDoubt }: AppParts) {
+  const since = inDoubt.list().map((one) => Date.parse(one.since));
+  const oldestAgeMs = since.length === 0 ? 0 : Math.max(0, clock.now() - Math.min(...since));
+  return { count: since.length, oldestAgeMs };
 }
 
 /**

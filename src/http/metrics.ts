@@ -15,6 +15,7 @@ export interface Gauges {
     readonly in_doubt: number;
     readonly failed: number;
   };
+  readonly inDoubt: { readonly count: number; readonly oldestAgeMs: number };
   readonly log: LogStatus;
   readonly subscribers: number;
   readonly residentBytes: number;
@@ -37,6 +38,18 @@ export function metricsText(metrics: Metrics, gauges: Gauges, requests: RequestC
         sample("layerd_transactions", count, { condition })
       ),
     ]),
+    single(
+      "layerd_in_doubt",
+      "gauge",
+      "Decisions that a participant has not acknowledged, or contradicts",
+      gauges.inDoubt.count,
+    ),
+    single(
+      "layerd_in_doubt_oldest_age_ms",
+      "gauge",
+      "Since the oldest of them was decided; 0 where there is none",
+      gauges.inDoubt.oldestAgeMs,
+    ),
     histogram(
       "layerd_commit_duration_ms",
       "From joining the pipeline to the answer",

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { PREPARE_TIMEOUT_MS_MAX } from "../core/limits.ts";
 import { milliseconds, participantName } from "./names.ts";
+import { refConflict } from "./problem.ts";
 
 const TIMEOUT_MS_DEFAULT = 10_000;
 
@@ -58,6 +59,9 @@ export const inDoubtExplained = z.object({
   participants: z.array(inDoubt.extend({
     says: z.enum(["prepared", "committed", "rolled_back", "unknown"]).nullable().meta({
       description: "What the participant says now; null where it cannot be asked",
+    }),
+    conflicts: z.array(refConflict).meta({
+      description: "Of a repository: refs that were not where the decision expected them",
     }),
   })),
 }).meta({ id: "InDoubtExplained" });

@@ -25,9 +25,9 @@ import { RingEventBus } from "./event_bus.ts";
 import { Endings } from "./endings.ts";
 import type { EventBus } from "./events.ts";
 import { FencingTokens } from "./fencing.ts";
-import { type CommitParts, forceStubbornly } from "./group_member.ts";
+import type { CommitParts } from "./group_member.ts";
 import { HeldRefs } from "./held_refs.ts";
-import { InDoubt } from "./in_doubt.ts";
+import { type InDoubt, inDoubtOf } from "./in_doubt.ts";
 import { createLayerReader } from "./layer_reader.ts";
 import { LedgerWriter } from "./ledger_writer.ts";
 import type { LayerReader } from "./manager.ts";
@@ -163,7 +163,7 @@ async function assemble(
   return {
     catalog,
     twoPhase,
-    inDoubt: inDoubtOf(twoPhase, pipeline, commit),
+    inDoubt: inDoubtOf(twoPhase, pipeline, commit, events),
     manager,
     reader: createLayerReader({ catalog, transactions: manager, fileSystem }),
     events,
@@ -185,28 +185,6 @@ async function assemble(
       state.release();
     },
   };
-}
-
-function inDoubtOf(
-  twoPhase: TwoPhase,
-  pipeline: GroupCommitPipeline,
-  commit: CommitParts,
-): InDoubt {
-  return new InDoubt({
-    twoPhase,
-    gitCommits: () => pipeline.stalled.unsettled(),
-    onGitResolved: (id, repositoryId) => {
-      pipeline.stalled.resolve(id, repositoryId);
-      commit.catalog.liftQuarantine(repositoryId, id);
-    },
-    gitReason: ({ record }) =>
-      record.parts.map((part) => pipeline.stalled.reason(part.repositoryId)?.message)
-        .find((reason) => reason !== undefined) ?? "Not published yet",
-    force: (record) =>
-      pipeline.turn(async () => {
-        await forceStubbornly(commit, [record]);
-      }),
-  });
 }
 
 interface Checkpointed {

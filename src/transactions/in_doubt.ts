@@ -5,15 +5,20 @@
  */
 import type { BranchStatus } from "../participants/participant.ts";
 import type { Decision } from "../core/branch.ts";
-import { LayerdError } from "../core/errors.ts";
+import { LayerdError, type RefConflict } from "../core/errors.ts";
 import { quote, type RepositoryId, type TransactionId } from "../core/ids.ts";
-import type { LogRecord } from "../core/log_record.ts";
+import type { LogRecord, RepositoryPart } from "../core/log_record.ts";
 import {
   contradictedIn,
   gitParticipant,
   type LoggedCommit,
   unfinishedParts,
 } from "../core/recovery_plan.ts";
+import type { Repository } from "../git/repository.ts";
+import type { GroupCommitPipeline } from "./commit_pipeline.ts";
+import type { EventBus } from "./events.ts";
+import { inquireGit } from "./git_inquiry.ts";
+import { type CommitParts, forceStubbornly } from "./group_member.ts";
 import type { TwoPhase } from "./two_phase.ts";
 
 const INQUIRY_MS_MAX = 3_000;
@@ -27,19 +32,29 @@ export interface InDoubtDocument {
   readonly last_error: string | null;
 }
 
+/** One participant's side of a transaction in doubt. */
+export interface InDoubtSide extends InDoubtDocument {
+  /** What it says now. */
+  readonly says: BranchStatus;
+  /** Of a repository: the refs that contradicted the decision when it was published. */
+  readonly conflicts: readonly RefConflict[];
+}
+
 export interface Resolution {
   readonly participant: string;
   readonly outcome: Decision;
   readonly reason: string;
 }
 
-export interface InDoubtParts {
+interface InDoubtParts {
   readonly twoPhase: TwoPhase;
   /** Commits that failed or stall in a repository. */
   readonly gitCommits: () => readonly LoggedCommit[];
   /** A failed part is closed: writing to its repository may go on. */
   readonly onGitResolved: (id: TransactionId, repositoryId: RepositoryId) => void;
   readonly gitReason: (commit: LoggedCommit) => string;
+  readonly repository: (id: RepositoryId) => Repository | null;
+  readonly events: EventBus;
   /** Appends and forces. */
   readonly force: (record: LogRecord) => Promise<void>;
 }
@@ -66,15 +81,10 @@ export class InDoubt {
     ];
   }
 
-  async explain(id: TransactionId): Promise<
-    readonly (InDoubtDocument & { readonly says: BranchStatus })[]
-  > {
+  async explain(id: TransactionId): Promise<readonly InDoubtSide[]> {
     const found = this.list().filter((one) => one.transaction_id === id);
     if (found.length === 0) throw notInDoubt(id);
-    return await Promise.all(found.map(async (one) => ({
-      ...one,
-      says: await this.#inquire(id, one.participant),
-    })));
+    return await Promise.all(found.map((one) => this.#side(id, one)));
   }
 
   /** Closes a branch outside. The record is forced before anything follows from it. */
@@ -89,17 +99,15 @@ export class InDoubt {
     await this.#parts.force({ kind: "resolved", transactionId: id, participant, outcome, reason });
     for (const { branch } of open) teller.resolve(branch.key, outcome);
     if (failed !== null) this.#parts.onGitResolved(id, failed);
+    this.#parts.events.publish("transaction.resolved", { transaction_id: id, ...resolution });
   }
 
   /** The repository in which the transaction failed under that name, or null. */
   #failedIn(id: TransactionId, participant: string): RepositoryId | null {
-    const commit = this.#parts.gitCommits().find(({ record }) => record.transaction.id === id);
-    if (commit === undefined) return null;
-    const open = contradictedIn(commit);
-    const part = commit.record.parts.find((one) =>
-      gitParticipant(one) === participant && open.includes(one.repositoryId)
-    );
-    return part?.repositoryId ?? null;
+    const git = this.#gitPart(id, participant);
+    if (git === null) return null;
+    const { repositoryId } = git.part;
+    return contradictedIn(git.commit).includes(repositoryId) ? repositoryId : null;
   }
 
   #notResolvable(id: TransactionId, participant: string): LayerdError {
@@ -115,6 +123,27 @@ export class InDoubt {
       `Transaction ${id} cannot be resolved for ${quote(participant)}: ${remedy}`,
       { transaction_id: id },
     );
+  }
+
+  async #side(id: TransactionId, document: InDoubtDocument): Promise<InDoubtSide> {
+    const git = this.#gitPart(id, document.participant);
+    if (git === null) {
+      return { ...document, says: await this.#inquire(id, document.participant), conflicts: [] };
+    }
+    const { commit, part } = git;
+    const isOpen = unfinishedParts(commit).includes(part);
+    const says = inquireGit(this.#parts.repository(part.repositoryId), part, { isOpen });
+    const conflicts = commit.failed.get(part.repositoryId)?.conflicts ?? [];
+    return { ...document, says, conflicts };
+  }
+
+  #gitPart(
+    id: TransactionId,
+    participant: string,
+  ): { readonly commit: LoggedCommit; readonly part: RepositoryPart } | null {
+    const commit = this.#parts.gitCommits().find(({ record }) => record.transaction.id === id);
+    const part = commit?.record.parts.find((one) => gitParticipant(one) === participant);
+    return commit && part ? { commit, part } : null;
   }
 
   async #inquire(id: TransactionId, participant: string): Promise<BranchStatus> {
@@ -146,5 +175,31 @@ export class InDoubt {
 function notInDoubt(id: TransactionId): LayerdError {
   return new LayerdError("transaction_not_found", `Transaction ${id} is not in doubt`, {
     transaction_id: id,
+  });
+}
+
+/** What is in doubt with the participants and repositories of an engine. */
+export function inDoubtOf(
+  twoPhase: TwoPhase,
+  pipeline: GroupCommitPipeline,
+  commit: CommitParts,
+  events: EventBus,
+): InDoubt {
+  return new InDoubt({
+    twoPhase,
+    events,
+    repository: (id) => commit.catalog.byId(id),
+    gitCommits: () => pipeline.stalled.unsettled(),
+    onGitResolved: (id, repositoryId) => {
+      pipeline.stalled.resolve(id, repositoryId);
+      commit.catalog.liftQuarantine(repositoryId, id);
+    },
+    gitReason: ({ record }) =>
+      record.parts.map((part) => pipeline.stalled.reason(part.repositoryId)?.message)
+        .find((reason) => reason !== undefined) ?? "Not published yet",
+    force: (record) =>
+      pipeline.turn(async () => {
+        await forceStubbornly(commit, [record]);
+      }),
   });
 }

@@ -86,6 +86,10 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
     text: /^flags\thttp\thttp:\/\/\S+\t(2000|10000) ms\n$/,
     json: "participants",
   },
+  "plan": {
+    text: /^pattern\t(two_phase_commit\nparticipants\tgit:app, flags\n|saga\n)/,
+    json: "pattern",
+  },
   "participant show": { text: /^flags\thttp\t/, json: "participant" },
   "in-doubt list": {
     text: /^[0-9A-Z]{26}\tflags\tcommitted\t.*\ttold .*\tAnswered 503 to commit\n$/,

@@ -7,6 +7,7 @@ import type { z } from "zod";
 import type * as client from "../../src/client/client.ts";
 import type { event } from "../../src/protocol/events.ts";
 import type * as participants from "../../src/protocol/participants.ts";
+import type { planAnswer } from "../../src/protocol/plans.ts";
 import type { ProblemDocument } from "../../src/protocol/problem.ts";
 import type * as views from "../../src/protocol/views.ts";
 import type * as answers from "../../src/protocol/responses.ts";
@@ -50,6 +51,7 @@ Deno.test("the client's documents are those of the daemon's schemas", () => {
     >,
     true satisfies Same<client.InDoubtDocument, z.output<typeof participants.inDoubt>>,
     true satisfies Same<client.InDoubtExplanation, z.output<typeof participants.inDoubtExplained>>,
+    true satisfies Same<client.PlanDocument, z.output<typeof planAnswer>>,
     true satisfies Same<client.ResolveBody, z.input<typeof participants.resolveBody>>,
     true satisfies Same<client.EventDocument, z.output<typeof event>>,
     true satisfies Same<client.ProblemDocument, ProblemDocument>,

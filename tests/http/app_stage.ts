@@ -68,7 +68,7 @@ function partsOf(options: StageOptions, events: RingEventBus): AppParts {
     }),
     replicas: only<Replicator>("replicas", {}),
     participants: only<AppParts["participants"]>("participants", {}),
-    inDoubt: only<AppParts["inDoubt"]>("inDoubt", {}),
+    inDoubt: only<AppParts["inDoubt"]>("inDoubt", { list: () => [] }),
     sagas: only<SagaEngine>("sagas", {}),
     events,
     metrics: new Metrics(),

@@ -174,6 +174,7 @@ Deno.test("createApp() answers metrics with what was counted", async () => {
       "layerd_commit_duration_ms_sum 100002",
       "layerd_commit_duration_ms_count 2",
       'layerd_transactions{condition="active"} 1',
+      "layerd_in_doubt 0",
       "layerd_log_bytes 1",
       'layerd_http_requests_total{status="404"} 1',
     ]

@@ -3,6 +3,8 @@ import { bodyOf, problemOf, put, transactionIn } from "../harness/api.ts";
 import { isolated } from "../harness/scene.ts";
 import { PostgresServer } from "../participants/postgres.ts";
 import { playMatrix } from "./matrix.ts";
+import { playModel } from "./model.ts";
+import { playOperator } from "./operator.ts";
 import { contradictions, orphans } from "./recovery.ts";
 import { LAYER, settled, Stand } from "./stand.ts";
 import { playStorm } from "./storm.ts";
@@ -209,4 +211,14 @@ isolated(
 isolated(
   "all sides hold the same transactions after a storm of failing calls",
   (scene) => playStorm(scene, postgres),
+);
+
+isolated(
+  "the seed's model example: the row is locked, the rules are asked, the version follows",
+  (scene) => playModel(scene, postgres),
+);
+
+isolated(
+  "an operator sees by the command line what is in doubt, and closes it, repositories included",
+  (scene) => playOperator(scene, postgres),
 );
