@@ -84,10 +84,11 @@ export async function stagePublication(
   if (edits.length === 0) return NOTHING;
   const refs = [...new Set(edits.map((edit) => edit.ref))];
   requireLocks(parts, refs);
-  const folded = await fold(parts, base, refs);
+  const peeled = peelingOnce(parts.objects);
+  const folded = await fold(parts, base, refs, peeled);
   const changes = new Map<RefName, PackedEntry | null>();
   for (const { ref, new: oid } of edits) {
-    changes.set(ref, oid === null ? null : await entryFor(parts, folded, ref, oid));
+    changes.set(ref, oid === null ? null : await entryFor(peeled, folded, ref, oid));
   }
   return new FilesPublication(parts, refs, edits, note, await writeAside(parts, folded, changes));
 }
@@ -156,6 +157,7 @@ async function fold(
   parts: PublicationParts,
   base: PackedState,
   refs: readonly RefName[],
+  peeled: Peeling,
 ): Promise<PackedState> {
   const values = new Map<RefName, ObjectId>();
   const loose = new LooseGlance(parts.loose, refs);
@@ -165,7 +167,7 @@ async function fold(
   }
   if (values.size === 0) return base;
   const entries = new Map<RefName, PackedEntry>();
-  for (const [ref, oid] of values) entries.set(ref, await entryFor(parts, base, ref, oid));
+  for (const [ref, oid] of values) entries.set(ref, await entryFor(peeled, base, ref, oid));
   const aside = await writeAside(parts, base, entries);
   try {
     requireLocks(parts, refs);
@@ -227,7 +229,7 @@ function requireLocks(parts: PublicationParts, refs: readonly RefName[]): void {
 
 /** The entry for a value; the peeled line is kept where the value stays. */
 async function entryFor(
-  parts: PublicationParts,
+  peeled: Peeling,
   base: PackedState,
   ref: RefName,
   oid: ObjectId,
@@ -236,7 +238,21 @@ async function entryFor(
   if (packed?.oid === oid) return packed;
   // Git itself lets branches hold nothing but commits, which need no look.
   if (ref.startsWith("refs/heads/")) return { oid, peeled: null };
-  return { oid, peeled: await peel(parts.objects, oid) };
+  return { oid, peeled: await peeled(oid) };
+}
+
+type Peeling = (oid: ObjectId) => Promise<ObjectId | null>;
+
+/** Many refs of one publication move to the same object, which is looked at once. */
+function peelingOnce(objects: PublicationParts["objects"]): Peeling {
+  const known = new Map<ObjectId, Promise<ObjectId | null>>();
+  return (oid) => {
+    const before = known.get(oid);
+    if (before !== undefined) return before;
+    const peeled = peel(objects, oid);
+    known.set(oid, peeled);
+    return peeled;
+  };
 }
 
 function parentOf(path: string): string {

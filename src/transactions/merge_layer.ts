@@ -53,7 +53,7 @@ async function commitOf(
   from: LayerOrigin,
 ): Promise<ObjectId> {
   if (from.kind === "commit") {
-    await requireCommit(repository, from.commit, "from");
+    await requireCommit(context, repository, from.commit, "from");
     return from.commit;
   }
   const ref = from.kind === "layer" ? layerRef(from.layer) : from.ref;
@@ -64,7 +64,7 @@ async function commitOf(
   }
   if (value === null) throw missingOrigin(repository, ref);
   const oid = await peel(repository.objects, value) ?? value;
-  await requireCommit(repository, oid, "from");
+  await requireCommit(context, repository, oid, "from");
   return oid;
 }
 

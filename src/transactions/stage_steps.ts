@@ -98,6 +98,9 @@ export class StageSteps {
     const valuesAbove = remembered((repository: Repository) =>
       remembered((ref: RefName) => repository.refs.read(ref))
     );
+    const headers = remembered((repository: Repository) =>
+      remembered((oid: ObjectId) => repository.objects.header(oid))
+    );
     return {
       changes: transaction.changes,
       repository: (name) => catalog.get(name),
@@ -105,6 +108,7 @@ export class StageSteps {
       requireWritable: (repository) => catalog.requireWritable(repository),
       touch: (repository, ref, mode) => access.touch(transaction, repository, ref, mode, signal),
       checkedOut: remembered((repository) => repository.refs.checkedOut()),
+      header: (repository, oid) => headers(repository)(oid),
       valueAbove: (repository, ref) => valuesAbove(repository)(ref),
       layers: (repository) => transaction.snapshots?.get(repository.id) ?? null,
       fileSystem: this.#parts.fileSystem,

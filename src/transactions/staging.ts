@@ -103,7 +103,7 @@ async function createLayer(
   refuseNameConflict(context, repository, change.ref);
   if (from === null) return context.changes.note(change.reset({ kind: "unborn" }));
   if (from.kind === "commit") {
-    await requireCommit(repository, from.commit, "from");
+    await requireCommit(context, repository, from.commit, "from");
     return context.changes.note(change.reset({ kind: "object", oid: from.commit }));
   }
   const ref = from.kind === "layer" ? layerRef(from.layer) : from.ref;
@@ -117,7 +117,7 @@ async function createLayer(
   if (value === null) throw missingOrigin(repository, ref);
   // A layer starts at the commit behind an annotated tag.
   const oid = await peel(repository.objects, value) ?? value;
-  await requireCommit(repository, oid, "from");
+  await requireCommit(context, repository, oid, "from");
   context.changes.note(change.reset({ kind: "object", oid }));
 }
 
@@ -155,8 +155,8 @@ async function updateRef(
   if (op.new === null) return context.changes.note(change.reset({ kind: "absent" }));
   if (!change.exists) refuseNameConflict(context, repository, op.ref);
   if (op.ref.startsWith("refs/heads/") || op.ref.startsWith("refs/layers/")) {
-    await requireCommit(repository, op.new, "new");
-  } else if (await repository.objects.header(op.new) === null) {
+    await requireCommit(context, repository, op.new, "new");
+  } else if (await context.header(repository, op.new) === null) {
     throw unknownObject(repository, op.new, "new");
   }
   context.changes.note(change.reset({ kind: "object", oid: op.new }));

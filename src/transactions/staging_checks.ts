@@ -15,6 +15,7 @@ import {
 } from "../core/ids.ts";
 import { namesAbove } from "../core/ref_name_set.ts";
 import type { FileMode } from "../core/operations.ts";
+import type { ObjectType } from "../core/log_record.ts";
 import type { LockMode } from "../core/transaction_document.ts";
 import { validRefName } from "../git/ref_names.ts";
 import type { Participant } from "../participants/participant.ts";
@@ -37,6 +38,11 @@ export interface StagingContext {
   touch(repository: Repository, ref: RefName, mode: LockMode): Promise<ObjectId | null>;
   /** Branches in work trees, looked at once a list: the commit looks again. */
   checkedOut(repository: Repository): ReadonlySet<RefName>;
+  /** Type and size of an object, likewise. */
+  header(
+    repository: Repository,
+    oid: ObjectId,
+  ): Promise<{ readonly type: ObjectType; readonly size: number } | null>;
   /** What git sees at a name above a ref, likewise. */
   valueAbove(repository: Repository, ref: RefName): ObjectId | null;
   /** The layers of the optimistic snapshot, or null: then what git sees now counts. */
@@ -95,11 +101,12 @@ export function requireLayer(change: LayerChange): void {
 
 /** Refuses an id that is no commit of the repository. */
 export async function requireCommit(
+  context: Pick<StagingContext, "header">,
   repository: Repository,
   oid: ObjectId,
   field: "from" | "new",
 ): Promise<void> {
-  const header = await repository.objects.header(oid);
+  const header = await context.header(repository, oid);
   if (header === null) throw unknownObject(repository, oid, field);
   if (header.type === "commit") return;
   throw new LayerdError("invalid_request", `Object ${oid} is a ${header.type}, not a commit`, {

@@ -122,15 +122,19 @@ async function pointBack(
   if (before === null) return context.changes.note(change.reset({ kind: "absent" }));
   if (!change.exists) refuseNameConflict(context, repository, ref);
   if (ref.startsWith("refs/heads/") || layerOfRef(ref) !== null) {
-    await requireStanding(repository, before);
+    await requireStanding(context, repository, before);
   }
   context.changes.note(change.reset({ kind: "object", oid: before }));
 }
 
 /** What a deleted layer pointed at is reachable from nothing: git may have pruned it. */
-async function requireStanding(repository: Repository, commit: ObjectId): Promise<void> {
+async function requireStanding(
+  context: StagingContext,
+  repository: Repository,
+  commit: ObjectId,
+): Promise<void> {
   try {
-    await requireCommit(repository, commit, "from");
+    await requireCommit(context, repository, commit, "from");
   } catch (error) {
     const text = `Commit ${commit} is no longer in repository ${repository.name}: git pruned it`;
     throw new LayerdError("git_error", text, {}, error);
