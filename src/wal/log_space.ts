@@ -222,7 +222,8 @@ export class LogSpace {
   prepareAhead(): void {
     const { sizes, clock } = this.#options;
     const free = this.#freeFrom(this.#cursor.index, this.#cursor.offset);
-    const wanted = free < sizes.reserveBytes + sizes.segmentBytes / 2;
+    const lastBytes = this.#segments.at(-1)?.size ?? 0;
+    const wanted = free < sizes.reserveBytes + Math.min(sizes.segmentBytes, lastBytes) / 2;
     if (!wanted || this.#ahead !== null || this.#closing) return;
     if (clock.monotonic() < this.#fullUntilMs) return;
     this.#ahead = this.#fillAhead().finally(() => {

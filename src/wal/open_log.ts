@@ -27,6 +27,8 @@ import { Segment, SEGMENT_HEADER_BYTES } from "./segment.ts";
 import { type FullSegment, SegmentedLog } from "./segmented_log.ts";
 import type { WriteAheadLog } from "./write_ahead_log.ts";
 
+/** Room in the segment that a start writes, in reserves: that for one, and three to work with. */
+const STARTING_RESERVES = 4;
 const logger = getLogger(["layerd", "wal"]);
 
 export interface OpenLogOptions {
@@ -153,7 +155,7 @@ class Repair {
   }
 
   async #begin(): Promise<Repaired> {
-    const first = await this.#make(1, sizesOf(this.#options).segmentBytes, new Uint8Array(0));
+    const first = await this.#make(1, this.#sizeAfter(0), new Uint8Array(0));
     return { full: [], segments: [first], offset: SEGMENT_HEADER_BYTES };
   }
 
@@ -189,9 +191,19 @@ class Repair {
   async #copy(segment: ScannedSegment): Promise<Segment> {
     const frames = this.#options.fileSystem.readFile(segment.path)
       .subarray(SEGMENT_HEADER_BYTES, segment.end);
-    const { segmentBytes } = sizesOf(this.#options);
-    const size = Math.max(blockCeiling(segment.size), blockCeiling(segment.end), segmentBytes);
-    return await this.#make(segment.number, size, frames);
+    return await this.#make(segment.number, this.#sizeAfter(blockCeiling(segment.end)), frames);
+  }
+
+  /**
+   * The size of a segment that a start writes. Whoever starts waits for its zeros, so it has
+   * room for a while and not a whole segment's; one of those is begun once half of it is used.
+   */
+  #sizeAfter(end: number): number {
+    const { segmentBytes, reserveBytes } = sizesOf(this.#options);
+    return Math.max(
+      end,
+      Math.min(segmentBytes, end + STARTING_RESERVES * blockCeiling(reserveBytes)),
+    );
   }
 
   async #make(number: number, size: number, frames: Uint8Array): Promise<Segment> {

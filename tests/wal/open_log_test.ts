@@ -129,6 +129,24 @@ Deno.test("openLog() cuts a torn force that reached over into the next segment",
   await third.close();
 });
 
+Deno.test("openLog() writes a short segment, and the log goes on in a whole one", async () => {
+  using fixture = new LogFixture();
+  fixture.sizes = { segmentBytes: 256 * 1024, reserveBytes: 8 * 1024 };
+  const sizes = () =>
+    fixture.files().map((name) => Deno.statSync(fixture.directory + `/${name}`).size);
+  let log = await fixture.open();
+  assertEquals(sizes(), [32 * 1024]);
+  for (let n = 0; n < 20; n += 1) await appendAndForce(log, large(4_000), small(n));
+  await log.close();
+  assertEquals(sizes().slice(0, 2), [32 * 1024, 256 * 1024]);
+  for (let start = 0; start < 2; start++) {
+    log = await fixture.open();
+    assertEquals(contents(log.recovered()).filter((one) => typeof one === "number").length, 20);
+    await log.close();
+  }
+  assertEquals(sizes().length, 2);
+});
+
 Deno.test("openLog() accepts a segment that was prepared and never used", async () => {
   using fixture = new LogFixture();
   const log = await fixture.open();

@@ -37,7 +37,7 @@ Deno.test("log.append() and force() keep every record in order over many segment
 
 Deno.test("log.force() calls that overlap share an fdatasync", async () => {
   using fixture = new LogFixture();
-  fixture.sizes = { segmentBytes: 1024 * 1024, reserveBytes: 4_096 };
+  fixture.sizes = { segmentBytes: 1024 * 1024, reserveBytes: 256 * 1024 };
   const log = await fixture.open();
   const { synced } = fixture.fileSystem;
   synced.length = 0;
@@ -59,7 +59,7 @@ Deno.test("log.force() calls that overlap share an fdatasync", async () => {
 
 Deno.test("log.force() resolves at once when nothing waits, and with the force in flight", async () => {
   using fixture = new LogFixture();
-  fixture.sizes = { segmentBytes: 1024 * 1024, reserveBytes: 4_096 };
+  fixture.sizes = { segmentBytes: 1024 * 1024, reserveBytes: 256 * 1024 };
   const log = await fixture.open();
   const { synced } = fixture.fileSystem;
   synced.length = 0;
