@@ -3,7 +3,7 @@
  * loaded by `serve`, `doctor` and `materialize` alone, so that a client command starts without them.
  */
 import type { CliHost, ExamineOptions, ServeOptions } from "./src/cli/host.ts";
-import { runCli } from "./src/cli/run.ts";
+import { plainServe } from "./src/cli/serve_arguments.ts";
 import type { DoctorReport } from "./src/core/diagnosis.ts";
 import type { Materialized, WantedView } from "./src/core/materialization.ts";
 import config from "./deno.json" with { type: "json" };
@@ -75,4 +75,12 @@ const host: CliHost = {
   stderr: (bytes) => writeAll(Deno.stderr, bytes),
 };
 
-if (import.meta.main) Deno.exit(await runCli(Deno.args, host));
+/** The command line is loaded for everything but a plain `serve`, which starts sooner without. */
+async function run(): Promise<number> {
+  const options = plainServe(host, Deno.args);
+  if (options !== null) return await serve(options);
+  const { runCli } = await import("./src/cli/run.ts");
+  return await runCli(Deno.args, host);
+}
+
+if (import.meta.main) Deno.exit(await run());

@@ -1,6 +1,5 @@
 /** `serve`, `start`, `stop`, `status` and `get-socket`: the daemon as a process. */
 import type { Command } from "commander";
-import { isAbsolute, resolve } from "@std/path";
 import { DaemonUnreachable, LayerdClient } from "../client/client.ts";
 import { startInBackground, waitForEnd } from "./background.ts";
 import {
@@ -9,18 +8,10 @@ import {
   outputFor,
   withRunningDaemon,
 } from "./client_command.ts";
-import { AnsweredNo, UsageError } from "./exit_codes.ts";
+import { AnsweredNo } from "./exit_codes.ts";
 import type { CliHost, ServeOptions } from "./host.ts";
-import { logFile, socketPath, stateDirectory } from "./locations.ts";
-
-interface ServeArguments {
-  readonly socket?: string;
-  readonly stateDir?: string;
-  readonly repository: readonly string[];
-  readonly allowParticipant: readonly string[];
-  readonly allowCommand: readonly string[];
-  readonly sagaStore?: string;
-}
+import { logFile, socketPath } from "./locations.ts";
+import { type ServeArguments, serveOptions } from "./serve_arguments.ts";
 
 /** Takes the exit code of `serve`: it is not an error, and not always 0. */
 export function addDaemonCommands(
@@ -65,26 +56,6 @@ function withServeOptions(command: Command): Command {
       collect,
       [],
     );
-}
-
-function serveOptions(host: CliHost, options: ServeArguments): ServeOptions {
-  return {
-    socket: socketPath(options.socket, host),
-    stateDir: stateDirectory(options.stateDir, host),
-    repositories: options.repository.map((text) => parseRepository(text, host.cwd)),
-    allowParticipants: options.allowParticipant,
-    allowCommands: options.allowCommand,
-    sagaStore: options.sagaStore ?? null,
-  };
-}
-
-function parseRepository(text: string, cwd: string): { name: string; path: string } {
-  const equals = text.indexOf("=");
-  if (equals < 1 || equals === text.length - 1) {
-    throw new UsageError(`--repository must look like NAME=PATH, not '${text}'`);
-  }
-  const path = text.slice(equals + 1);
-  return { name: text.slice(0, equals), path: isAbsolute(path) ? path : resolve(cwd, path) };
 }
 
 function addStart(program: Command, host: CliHost): void {

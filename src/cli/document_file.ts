@@ -1,5 +1,4 @@
 /** Documents that a person writes: YAML, of which JSON is a part. */
-import { parse } from "yaml";
 import type { Json } from "../client/saga_documents.ts";
 import { UsageError } from "./exit_codes.ts";
 import { contentOf } from "./file_commands.ts";
@@ -10,6 +9,8 @@ const ALIASES_MAX = 100;
 
 /** What a file, or standard input for `-`, holds; the caller checks its form. */
 export async function documentIn(host: CliHost, file: string): Promise<Json> {
+  // Loaded by the commands that read documents: every other one starts without it.
+  const { parse } = await import("yaml");
   const text = new TextDecoder().decode(await contentOf(host, file));
   try {
     return parse(text, { maxAliasCount: ALIASES_MAX });

@@ -1,5 +1,5 @@
 /** Exit codes of the command (API section 7), and which error ends in which. */
-import { ConnectionLost, DaemonUnreachable, LayerdProblem } from "../client/client.ts";
+import { ConnectionLost, DaemonUnreachable, LayerdProblem } from "../client/problem.ts";
 
 export const EXIT = {
   done: 0,

@@ -2,7 +2,6 @@
 import { STATUS_CODE } from "@std/http";
 import { LayerdError } from "../core/errors.ts";
 import { eventsQuery } from "../protocol/events.ts";
-import { openApiDocument } from "../protocol/openapi.ts";
 import type { WalDocument } from "../protocol/responses.ts";
 import type { DaemonRouteId } from "../protocol/routes.ts";
 import { emptyBody } from "../protocol/transactions.ts";
@@ -51,8 +50,9 @@ export function daemonHandlers(
       return answer(c, text, STATUS_CODE.OK, { "Content-Type": METRICS_MEDIA_TYPE });
     },
 
-    openapi: (c) => {
+    openapi: async (c) => {
       // Made at the first request: it takes a tenth of a second that no start should pay.
+      const { openApiDocument } = await import("../protocol/openapi.ts");
       openApiText ??= JSON.stringify(openApiDocument(parts.version));
       return answer(c, openApiText, STATUS_CODE.OK, { "Content-Type": "application/json" });
     },

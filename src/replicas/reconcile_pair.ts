@@ -21,7 +21,6 @@ import {
 } from "../core/limits.ts";
 import type { Operation } from "../core/operations.ts";
 import { readCommit } from "../git/history.ts";
-import { mergeBases } from "../git/merge_bases.ts";
 import type { FileSystem } from "../system/file_system.ts";
 import type { RepositoryCatalog } from "../transactions/catalog.ts";
 import type { TransactionManager } from "../transactions/manager.ts";
@@ -108,6 +107,8 @@ async function converge(look: Look, strategy: Strategy): Promise<PairOutcome> {
   invariant(source.commit !== null && target.commit !== null, "a side is missing");
   await bring(look, source, target);
   const { fileSystem } = parts;
+  // Loaded with isomorphic-git by the first two sides that differ: a start goes without.
+  const { mergeBases } = await import("../git/merge_bases.ts");
   const bases = await mergeBases(fileSystem, target.repository, target.commit, source.commit);
   if (bases.includes(target.commit)) return await copy(look, source, target);
   if (bases.includes(source.commit)) return await copy(look, target, source);
