@@ -3,7 +3,7 @@
  * too long. Looks at main.ts and at every module under src/, reachable or not.
  */
 // deno-lint-ignore-file no-console -- a script: its output is for a person
-import { checkEdges, checkLengths, type Edge } from "./import_rules.ts";
+import { checkEdges, checkLengths, checkStart, type Edge } from "./import_rules.ts";
 
 const root = new URL("..", import.meta.url);
 
@@ -15,6 +15,7 @@ interface ModuleGraph {
     readonly dependencies?: readonly {
       readonly code?: { readonly specifier?: string };
       readonly type?: { readonly specifier?: string };
+      readonly isDynamic?: boolean;
     }[];
   }[];
 }
@@ -52,9 +53,10 @@ for (const entry of sources) {
     if (seen.has(from)) continue;
     seen.add(from);
     if (module.error !== undefined) problems.push(`${from}: ${module.error}`);
-    for (const { code, type } of module.dependencies ?? []) {
+    for (const { code, type, isDynamic } of module.dependencies ?? []) {
       if (code?.specifier !== undefined) {
-        edges.push({ from, to: relative(code.specifier), kind: "code" });
+        const kind = isDynamic === true ? "late" : "code";
+        edges.push({ from, to: relative(code.specifier), kind });
       } else if (type?.specifier !== undefined) {
         edges.push({ from, to: relative(type.specifier), kind: "type" });
       }
@@ -64,7 +66,7 @@ for (const entry of sources) {
 
 const texts = new Map<string, string>();
 for (const path of sources) texts.set(path, await Deno.readTextFile(new URL(path, root)));
-problems.push(...checkEdges(edges), ...checkLengths(texts));
+problems.push(...checkEdges(edges), ...checkStart(edges), ...checkLengths(texts));
 
 for (const problem of problems) console.error(problem);
 if (problems.length > 0) Deno.exit(1);

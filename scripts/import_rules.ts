@@ -6,13 +6,16 @@
  * I2. A room under `types` may be imported by `import type` alone: nothing of it runs.
  * I3. `core` imports nothing from outside: no I/O, no clock, no randomness can get in.
  * I4. No module is on a cycle, type imports included.
+ * I5. The daemon starts without the packages that only some requests need: between it and each
+ *     of them stands an `import()`.
  */
 
 /** One import: from one module of ours to another, or to something from outside. */
 export interface Edge {
   readonly from: string;
   readonly to: string;
-  readonly kind: "code" | "type";
+  /** `late`: by `import()`, when it is needed. */
+  readonly kind: "code" | "late" | "type";
 }
 
 interface Row {
@@ -75,6 +78,34 @@ export const LINES_MAX = 320;
 /** Every edge that the table does not list, and every cycle; empty when all is well. */
 export function checkEdges(edges: readonly Edge[]): string[] {
   return [...edges.flatMap(checkEdge), ...findCycles(edges)];
+}
+
+const DAEMON = "src/http/serve.ts";
+const LATE_PACKAGES = [
+  "commander",
+  "isomorphic-git",
+  "jsonata",
+  "jsonc-parser",
+  "node-diff3",
+  "postgres",
+  "toml-eslint-parser",
+  "yaml",
+];
+
+/** I5: what a start of the daemon loads and should not, with the modules that lead there. */
+export function checkStart(edges: readonly Edge[]): string[] {
+  const targets = Map.groupBy(edges.filter(({ kind }) => kind === "code"), ({ from }) => from);
+  const ways = new Map([[DAEMON, [DAEMON]]]);
+  const problems: string[] = [];
+  for (const [module, way] of ways) {
+    for (const { to } of targets.get(module) ?? []) {
+      const name = /^npm:\/?(@?[^@]+)@/.exec(to)?.[1];
+      if (name !== undefined && LATE_PACKAGES.includes(name)) {
+        problems.push(`A start loads ${name}: ${way.join(" -> ")}`);
+      } else if (!ways.has(to)) ways.set(to, [...way, to]);
+    }
+  }
+  return problems;
 }
 
 /** The files that are over {@link LINES_MAX}. */

@@ -34,7 +34,6 @@ import {
   type StagingContext,
 } from "./staging_checks.ts";
 import { objectIdIn } from "./transaction_diff.ts";
-import { undoKeys } from "./undo_keys.ts";
 
 /** One ref of the transaction that is undone, as it is now. */
 interface Moved {
@@ -162,6 +161,8 @@ async function planOfFiles(
       restore.push({ path: file.path, file: file.before && stored(file.path, file.before) });
       continue;
     }
+    // Loaded with the parsers of structured files by the first who needs it: no start does.
+    const { undoKeys } = await import("./undo_keys.ts");
     const keys = current && file.before && file.after
       ? await undoKeys(context, repository, {
         path: file.path,

@@ -2,6 +2,7 @@ import { assertEquals } from "@std/assert";
 import {
   checkEdges,
   checkLengths,
+  checkStart,
   type Edge,
   LINES_MAX,
   roomOf,
@@ -52,6 +53,16 @@ Deno.test("checkEdges() refuses a room that the table does not know, and source 
   assertEquals(checkEdges([edge("src/git/a.ts", "tests/std_assert.ts")]), [
     "src/git/a.ts imports tests/std_assert.ts; git may not import tests/std_assert.ts",
   ]);
+});
+
+Deno.test("checkStart() refuses a package that no start needs, unless it is imported late", () => {
+  const start = edge("src/http/serve.ts", "src/replicas/a.ts");
+  assertEquals(checkStart([start, edge("src/replicas/a.ts", "npm:/yaml@2.0.0")]), [
+    "A start loads yaml: src/http/serve.ts -> src/replicas/a.ts",
+  ]);
+  const late = edge("src/replicas/a.ts", "src/git/b.ts", "late");
+  assertEquals(checkStart([start, late, edge("src/git/b.ts", "npm:/yaml@2.0.0")]), []);
+  assertEquals(checkStart([start, edge("src/replicas/a.ts", "npm:/zod@2.0.0")]), []);
 });
 
 Deno.test("checkEdges() names a cycle, once", () => {
