@@ -61,9 +61,10 @@ export function parsePostgresAddress(text: string): PostgresAddress {
   if (url.protocol !== "postgres:" && url.protocol !== "postgresql:") {
     throw invalid("url", "A PostgreSQL URL begins with postgres:// or postgresql://");
   }
-  const unknown = [...url.searchParams.keys()].filter((key) => key !== "host" && key !== "sslmode");
-  if (unknown.length > 0) {
-    throw invalid("url", `Parameter ${unknown[0]} of the URL is not known (host, sslmode)`);
+  if ([...url.searchParams.keys()].some((key) => key !== "host" && key !== "sslmode")) {
+    // Not quoted: in `user:12?34@host` it is the rest of a password.
+    const text = "The URL has other parameters than host and sslmode (a ? in a password is %3F)";
+    throw invalid("url", text);
   }
   const host = url.searchParams.get("host") ?? decodeURIComponent(url.hostname);
   const port = url.port === "" ? POSTGRES_PORT : Number(url.port);

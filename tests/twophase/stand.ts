@@ -3,13 +3,15 @@
  * process of its own that a test can kill.
  */
 import { assertEquals } from "@std/assert";
-import { type Body, bodyOf, put } from "../harness/api.ts";
+import { type Body, bodyOf, create, put } from "../harness/api.ts";
 import { assertNothingLeftBehind } from "../harness/repositories.ts";
 import type { Registered, Scene } from "../harness/scene.ts";
 import type { PostgresServer } from "../participants/postgres.ts";
 import { ServiceProcess } from "../participants/service.ts";
 
 export const LAYER = "team/base";
+/** Another, for a second transaction beside one that holds the first. */
+export const BESIDE = "team/beside";
 const REST_MS_MAX = 60_000;
 
 export class Stand {
@@ -51,7 +53,7 @@ export class Stand {
       await stand.register({ name: "pg", kind: "postgres", url: postgres.url(socketDirectory) });
       await stand.registerService();
       for (const { name } of repositories) {
-        await scene.api.apply([{ op: "create_layer", repository: name, layer: LAYER }]);
+        await scene.api.apply([create(name, LAYER), create(name, BESIDE)]);
       }
       return stand;
     } catch (error) {
@@ -76,9 +78,9 @@ export class Stand {
   }
 
   /** A change of one value on every side. */
-  change(id: string, extra: readonly Body[] = []): readonly Body[] {
+  change(id: string, extra: readonly Body[] = [], layer = LAYER): readonly Body[] {
     return [
-      ...this.repositories.map(({ name }) => put(name, LAYER, id, id)),
+      ...this.repositories.map(({ name }) => put(name, layer, id, id)),
       {
         op: "sql",
         participant: "pg",
@@ -89,10 +91,19 @@ export class Stand {
     ];
   }
 
+  /** Begins, stages a change and prepares it; the transaction's id. */
+  async promise(id: string, layer = LAYER): Promise<string> {
+    const { api } = this.scene;
+    const transaction = (await api.begin()).id;
+    await api.stage(transaction, ...this.change(id, [], layer));
+    await api.prepare(transaction);
+    return transaction;
+  }
+
   /** On how many of the four sides the change is. */
-  async sides(id: string): Promise<boolean[]> {
+  async sides(id: string, layer = LAYER): Promise<boolean[]> {
     const git = await Promise.all(
-      this.repositories.map(async ({ name }) => await this.scene.api.read(name, LAYER, id) === id),
+      this.repositories.map(async ({ name }) => await this.scene.api.read(name, layer, id) === id),
     );
     const sql = await this.postgres.psql(`SELECT count(*) FROM models WHERE id = '${id}'`) === "1";
     return [...git, sql, (await this.service.flags())[id] === "on"];
