@@ -10,43 +10,36 @@
  * U4. Deno's `shutdown()` unlinks the socket by the path that it was bound to, whoever owns
  *     that by then. So it is bound to a name beside (bindingPath) and renamed: nothing is at
  *     that name later, and close() removes the public name only if its inode is ours.
+ * U5. Deno's server ends where it cannot accept a connection, as when open files have reached
+ *     their limit. What is connected stays served meanwhile, and the socket is made again until
+ *     connections are accepted.
  */
 import { dirname } from "@std/path";
 import { getLogger } from "@logtape/logtape";
 import { messageOf } from "../core/errors.ts";
 import { SOCKET_PATH_BYTES_MAX } from "../core/limits.ts";
-import type { Clock } from "../system/clock.ts";
 import type { FileHandle, FileInfo, FileSystem } from "../system/file_system.ts";
+import {
+  type DirectoryOptions,
+  lockDirectory,
+  prepareDirectory,
+  SocketRefused,
+} from "./socket_directory.ts";
 
 const logger = getLogger(["layerd", "http"]);
 
-const LOCK_TRIES = 250;
-const LOCK_PAUSE_MS = 20;
 /**
  * Answers under way get this long at the end. A client that neither finishes its body nor
  * reads its answer nor goes away would hold Deno's graceful shutdown for ever.
  */
 const LAST_ANSWERS_MS_MAX = 2_000;
+const LISTEN_AGAIN_MS_MIN = 50;
+const LISTEN_AGAIN_MS_MAX = 1_000;
 
-/** Why no socket was made. */
-export type SocketRefusal = "path_too_long" | "unsafe_directory" | "in_use" | "not_a_socket";
-
-/** The socket cannot be made; the message says what to do. */
-export class SocketRefused extends Error {
-  override readonly name = "SocketRefused";
-  constructor(readonly reason: SocketRefusal, message: string) {
-    super(message);
-  }
-}
-
-export interface SocketOptions {
+export interface SocketOptions extends DirectoryOptions {
   /** Absolute. */
   readonly path: string;
   readonly handler: (request: Request) => Response | Promise<Response>;
-  readonly fileSystem: FileSystem;
-  readonly clock: Clock;
-  /** The user that the directory has to belong to. */
-  readonly uid: number;
 }
 
 export interface SocketServer {
@@ -92,70 +85,6 @@ function requireShort(path: string): void {
         "choose a shorter one with --socket",
     );
   }
-}
-
-function prepareDirectory(directory: string, options: SocketOptions): void {
-  const { fileSystem, uid } = options;
-  makeDirectories(directory, fileSystem);
-  const info = fileSystem.lstat(directory);
-  const refuse = (text: string) => new SocketRefused("unsafe_directory", text);
-  if (info.kind === "symlink") {
-    throw refuse(
-      `Socket directory ${directory} is a symbolic link; name its target ` +
-        `${fileSystem.readLink(directory)} and, if others can enter that, chmod 700 it`,
-    );
-  }
-  if (info.kind !== "directory") throw refuse(`Socket directory ${directory} is no directory`);
-  if (info.uid !== uid) {
-    throw refuse(
-      `Socket directory ${directory} belongs to user ${info.uid}, not to ${uid}; choose another ` +
-        `with --socket, or run: chown ${uid} ${directory} && chmod 700 ${directory}`,
-    );
-  }
-  if ((info.mode & 0o077) !== 0) {
-    const mode = (info.mode & 0o777).toString(8).padStart(4, "0");
-    throw refuse(
-      `Socket directory ${directory} has mode ${mode}, so others can enter it; ` +
-        `run: chmod 700 ${directory}`,
-    );
-  }
-  requireFixed(directory, options);
-}
-
-/** U1: who may write to a directory above can put another one in the place of ours. */
-function requireFixed(directory: string, { fileSystem, uid }: SocketOptions): void {
-  for (let at = fileSystem.realPath(dirname(directory));; at = dirname(at)) {
-    const { mode, uid: owner } = fileSystem.lstat(at);
-    const [isOpen, isSticky] = [(mode & 0o002) !== 0, (mode & 0o1000) !== 0];
-    if ((isOpen && !isSticky) || (owner !== uid && owner !== 0)) {
-      throw new SocketRefused(
-        "unsafe_directory",
-        `Socket directory ${directory} can be replaced by others, who may write to ${at}: ` +
-          `choose another with --socket, or run: chmod o-w ${at}`,
-      );
-    }
-    if (at === dirname(at)) return;
-  }
-}
-
-function makeDirectories(directory: string, fileSystem: FileSystem): void {
-  if (fileSystem.lstatIfAny(directory) !== null) return;
-  makeDirectories(dirname(directory), fileSystem);
-  fileSystem.makeDirectory(directory, 0o700);
-}
-
-/** Holds the directory until the handle is closed; null where it stays taken. */
-async function lockDirectory(
-  directory: string,
-  { fileSystem, clock }: SocketOptions,
-): Promise<FileHandle | null> {
-  const handle = fileSystem.open(directory, { read: true });
-  for (let tries = 0; tries < LOCK_TRIES; tries++) {
-    if (handle.tryLock()) return handle;
-    await clock.sleep(LOCK_PAUSE_MS);
-  }
-  handle.close();
-  return null;
 }
 
 /** Throws unless nothing, or a socket at which nobody listens, is at the path. */
@@ -205,18 +134,68 @@ function listen({ path, handler, fileSystem }: SocketOptions): Deno.HttpServer<D
 
 class DenoSocketServer implements SocketServer {
   readonly path: string;
-  readonly #server: Deno.HttpServer<Deno.UnixAddr>;
   readonly #options: SocketOptions;
-  readonly #own: FileInfo;
+  #server: Deno.HttpServer<Deno.UnixAddr>;
+  #own: FileInfo;
+  #closing = false;
+  /** Of the server that ended by itself and is to be replaced. */
+  #listening: Promise<void> = Promise.resolve();
 
   constructor(server: Deno.HttpServer<Deno.UnixAddr>, options: SocketOptions, own: FileInfo) {
     this.path = options.path;
     this.#server = server;
     this.#options = options;
     this.#own = own;
+    this.#watch(LISTEN_AGAIN_MS_MIN);
+  }
+
+  /** U5; `pauseMs` before the next try if this one ends. */
+  #watch(pauseMs: number): void {
+    const listenedMs = this.#options.clock.monotonic();
+    this.#server.finished.catch((error) => {
+      if (this.#closing) return;
+      logger.error(
+        "No connection can be accepted ({error}): too many are open for `ulimit -n`, or files. " +
+          "Trying again; who is connected stays served",
+        { error: messageOf(error) },
+      );
+      const hasLasted = this.#options.clock.monotonic() - listenedMs > LISTEN_AGAIN_MS_MAX;
+      this.#listening = this.#listenAgain(hasLasted ? LISTEN_AGAIN_MS_MIN : pauseMs);
+    });
+  }
+
+  async #listenAgain(firstPauseMs: number): Promise<void> {
+    for (let pauseMs = firstPauseMs; !this.#closing;) {
+      await this.#options.clock.sleep(pauseMs);
+      pauseMs = Math.min(pauseMs * 2, LISTEN_AGAIN_MS_MAX);
+      try {
+        if (await this.#replaceServer(pauseMs)) return;
+      } catch (error) {
+        logger.warn("The socket cannot be made again yet: {error}", { error: messageOf(error) });
+      }
+    }
+  }
+
+  /** False where somebody else is at the directory; throws where nothing can be opened. */
+  async #replaceServer(pauseMs: number): Promise<boolean> {
+    const { path, fileSystem } = this.#options;
+    const lock = await lockDirectory(dirname(path), this.#options);
+    if (lock === null) return false;
+    try {
+      await requireFree(path, fileSystem);
+      if (this.#closing) return true;
+      this.#server = listen(this.#options);
+      this.#own = fileSystem.lstat(path);
+      this.#watch(pauseMs);
+      return true;
+    } finally {
+      lock.close();
+    }
   }
 
   async close(): Promise<void> {
+    this.#closing = true;
+    await this.#listening;
     const lock = await this.#lock();
     try {
       if (lock !== null && this.#isOurs()) this.#options.fileSystem.unlink(this.path);

@@ -4,13 +4,19 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { scaled } from "../harness/scale.ts";
-import { sharedScenarios } from "../harness/scene.ts";
+import { run } from "../crash/image.ts";
+import { isolated, sharedScenarios } from "../harness/scene.ts";
 import type { Scene } from "../harness/scene.ts";
 import { Connection, ConnectionLost, encodeRequest, type Reply } from "../harness/socket_client.ts";
 
 const test = sharedScenarios();
-const IDLE_CONNECTIONS = 1_000;
+const IDLE_CONNECTIONS = 2_000;
+const SLOW_HEADERS = 50;
+/** Open files that a daemon is left with, and connections that take them all. */
+const OPEN_FILES = 100;
+const CONNECTIONS_TOO_MANY = 200;
 const SLOW_BODIES = 50;
+const REOPENED_MS_MAX = 10_000;
 const HEALTH = "GET /v1/health HTTP/1.1\r\nhost: layerd\r\n\r\n";
 const MIB = 1_048_576;
 
@@ -156,13 +162,18 @@ test("slow bodies hold nobody up and go with their clients", async (scene) => {
   await assertWell(scene);
 });
 
-test("a thousand idle connections hold nobody up", async (scene) => {
+test("two thousand idle connections and slow headers hold nobody up", async (scene) => {
   const idle: Connection[] = [];
   try {
     for (let n = 0; n < IDLE_CONNECTIONS; n++) {
       idle.push(await Connection.open(scene.home.socket));
     }
+    for (const connection of idle.slice(-SLOW_HEADERS)) {
+      await connection.send("POST /v1/transactions HTTP/1.1\r\nhost: a\r\nx-slow: ");
+    }
     await assertWell(scene);
+    const { id } = await scene.api.begin();
+    await scene.api.rollback(id);
     // Half of them speak in the end: they were accepted, not only queued.
     for (const connection of idle.slice(0, 20)) {
       await connection.send(HEALTH);
@@ -173,6 +184,64 @@ test("a thousand idle connections hold nobody up", async (scene) => {
   }
   await assertWell(scene);
 });
+
+isolated(
+  "a daemon without open files left serves who is connected, and all once there are some",
+  async (scene) => {
+    await scene.start();
+    const connected = await Connection.open(scene.home.socket);
+    await ask(connected);
+    await run("prlimit", "--pid", `${scene.daemon.pid}`, `--nofile=${OPEN_FILES}:`);
+    const greedy: Connection[] = [];
+    try {
+      await openUntilRefused(scene, greedy);
+      await ask(connected);
+    } finally {
+      for (const connection of greedy) connection.close();
+    }
+    // The socket is made anew within a second; who asks meanwhile is told that nobody listens.
+    await untilAnswered(scene);
+    await ask(connected);
+    connected.close();
+    assertEquals(await scene.daemon.stop(), 0);
+  },
+);
+
+async function ask(connection: Connection): Promise<void> {
+  await connection.send(HEALTH);
+  assertEquals((await connection.readReply()).status, 200);
+}
+
+/** Until the daemon accepts no more: the backlog of a dead socket is refused. */
+async function openUntilRefused(scene: Scene, opened: Connection[]): Promise<void> {
+  try {
+    for (let n = 0; n < CONNECTIONS_TOO_MANY; n++) {
+      const connection = await Connection.open(scene.home.socket);
+      opened.push(connection);
+      await ask(connection);
+    }
+  } catch (error) {
+    const refused = error instanceof ConnectionLost ||
+      error instanceof Deno.errors.ConnectionRefused ||
+      error instanceof Deno.errors.ConnectionReset;
+    if (!refused) throw error;
+    return;
+  }
+  throw new Error("The daemon still accepts: its limit on open files was not met");
+}
+
+async function untilAnswered(scene: Scene): Promise<void> {
+  const untilMs = performance.now() + REOPENED_MS_MAX;
+  for (;;) {
+    try {
+      return await assertWell(scene);
+    } catch (error) {
+      if (performance.now() > untilMs) throw error;
+      // Nobody announces a socket to those who are not connected to it.
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+}
 
 test("HEAD and OPTIONS get an answer", async (scene) => {
   for (const method of ["HEAD", "OPTIONS"]) {

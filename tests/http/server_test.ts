@@ -1,10 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import {
-  bindingPath,
-  serveSocket,
-  SocketRefused,
-  type SocketServer,
-} from "../../src/http/server.ts";
+import { bindingPath, serveSocket, type SocketServer } from "../../src/http/server.ts";
+import { SocketRefused } from "../../src/http/socket_directory.ts";
 import { DenoClock } from "../../src/system/deno_clock.ts";
 import { DenoFileSystem } from "../../src/system/deno_file_system.ts";
 import { Connection, SocketClient } from "../harness/socket_client.ts";
