@@ -1,9 +1,10 @@
 /** Folds of kept packs beside what else goes on: a checkpoint, borrowers, linked work trees. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { objectId } from "../../src/git/object_codec.ts";
 import type { RepositoryObjects } from "../../src/git/object_store.ts";
 import type { NewObject } from "../../src/git/repository.ts";
 import { DenoFileSystem } from "../../src/system/deno_file_system.ts";
+import { FileSystemError } from "../../src/system/file_system.ts";
 import { git } from "../harness/git.ts";
 import { assertFsckClean, makeRepository } from "../harness/repositories.ts";
 import { inScene, withObjects } from "./repository_scene.ts";
@@ -128,4 +129,39 @@ Deno.test("folds through a linked work tree are those of the repository, for eve
       for (const path of [main, `${directory}/linked`]) await assertNative(path, all);
       await assertFsckClean(main);
     });
+  }));
+
+Deno.test("RepositoryObjects.place() makes the directory of packs again, and what a killed one leaves is git's to clean", () =>
+  inScene(async (directory) => {
+    const path = await makeRepository(`${directory}/app`);
+    const killed = new (class extends DenoFileSystem {
+      isKilled = false;
+      override rename(from: string, to: string): void {
+        if (this.isKilled && from.includes("/objects/pack/tmp_")) this.#die("rename", from);
+        super.rename(from, to);
+      }
+      override unlink(name: string): void {
+        if (this.isKilled) this.#die("unlink", name);
+        super.unlink(name);
+      }
+      #die(call: string, name: string): never {
+        throw new FileSystemError("EIO", call, name);
+      }
+    })();
+    await withObjects(path, async (layout, objects) => {
+      await Deno.remove(`${layout.objectsDir}/pack`, { recursive: true });
+      await placeEach(objects, ["one"]);
+      await assertNative(path, ["one"]);
+      killed.isKilled = true;
+      await assertRejects(() => placeEach(objects, ["two"]), FileSystemError);
+      killed.isKilled = false;
+      const temporaries = () =>
+        [...Deno.readDirSync(`${layout.objectsDir}/pack`)].filter(({ name }) =>
+          name.startsWith("tmp_")
+        ).length;
+      assertEquals(temporaries(), 1);
+      await git(path, ["prune", "--expire=now"]);
+      assertEquals(temporaries(), 0);
+      await assertFsckClean(path);
+    }, killed);
   }));
