@@ -1,5 +1,6 @@
 /** {@link FileHandle} over Deno's own calls, and how their failures are told. */
 import { type FileHandle, type FileInfo, type FileKind, FileSystemError } from "./file_system.ts";
+import { SyncPace } from "./sync_pace.ts";
 
 export const PERMISSION_BITS = 0o7777;
 
@@ -67,10 +68,15 @@ export function infoOf(info: Deno.FileInfo): FileInfo {
   };
 }
 
+/** Of all files: which disk they are on is not known. */
+const pace = new SyncPace(() => performance.now());
+
 /** An open file. */
 export class DenoFileHandle implements FileHandle {
   readonly #file: Deno.FsFile;
   readonly #path: string;
+  /** Written through this handle since its last sync. */
+  #unsynced = 0;
 
   constructor(file: Deno.FsFile, path: string) {
     this.#file = file;
@@ -85,6 +91,7 @@ export class DenoFileHandle implements FileHandle {
   }
 
   writeAt(bytes: Uint8Array, position: number): void {
+    this.#unsynced += bytes.length;
     perform("write", this.#path, () => {
       this.#file.seekSync(position, Deno.SeekMode.Start);
       writeAll(this.#file, bytes, this.#path);
@@ -100,11 +107,30 @@ export class DenoFileHandle implements FileHandle {
   }
 
   sync(): Promise<void> {
-    return performLater("fsync", this.#path, () => this.#file.sync());
+    return performLater(
+      "fsync",
+      this.#path,
+      () => pace.run(this.#written(), () => this.#file.syncSync(), () => this.#file.sync()),
+    );
   }
 
   syncData(): Promise<void> {
-    return performLater("fdatasync", this.#path, () => this.#file.syncData());
+    return performLater(
+      "fdatasync",
+      this.#path,
+      () => pace.run(this.#written(), () => this.#file.syncDataSync(), () => this.#file.syncData()),
+    );
+  }
+
+  /** The same in another thread: for what others wrote, which may be much. */
+  syncAside(): Promise<void> {
+    return performLater("fsync", this.#path, () => this.#file.sync());
+  }
+
+  #written(): number {
+    const bytes = this.#unsynced;
+    this.#unsynced = 0;
+    return bytes;
   }
 
   tryLock(): boolean {

@@ -165,7 +165,7 @@ export class DenoFileSystem implements FileSystem {
   async syncFile(path: string): Promise<void> {
     const file = openExisting(path, { read: true, write: false });
     try {
-      await file.sync();
+      await file.syncAside();
     } finally {
       file.close();
     }
@@ -194,11 +194,11 @@ interface Access {
   readonly write: boolean;
 }
 
-function openExisting(path: string, access: Access): FileHandle {
+function openExisting(path: string, access: Access): DenoFileHandle {
   return perform("open", path, () => new DenoFileHandle(Deno.openSync(path, access), path));
 }
 
-function create(path: string, access: Access, mode: number | undefined): FileHandle {
+function create(path: string, access: Access, mode: number | undefined): DenoFileHandle {
   return perform("open", path, () => {
     // Deno creates only with write access asked for, as does every caller that means it.
     const options = { ...access, createNew: true };

@@ -3,8 +3,9 @@
  * that a simulated machine can stand beneath the daemon in tests.
  *
  * Calls that are one cheap system call are synchronous: here a synchronous call costs
- * about 10 microseconds, an asynchronous one 180. What waits for the disk (sync) or
- * for another program is asynchronous. Nothing here is durable until it was synced, and a
+ * about 10 microseconds, an asynchronous one 180. What may wait for the disk (sync) or
+ * for another program is asynchronous, also where the wait is short enough to be made in place
+ * (sync_pace.ts). Nothing here is durable until it was synced, and a
  * directory entry (create, link, rename, unlink) not until its directory was.
  *
  * Errors are {@link FileSystemError} with the system's code (`ENOENT`, `EEXIST`, ...).
