@@ -23,14 +23,19 @@ import { messageOf } from "../core/errors.ts";
 import type { ObjectId } from "../core/ids.ts";
 import type { PackedObject } from "../core/log_record.ts";
 import type { KeptPackFiles } from "./kept_pack_files.ts";
-import { type EncodedPack, encodePack, type PackPosition } from "./pack_format.ts";
+import type { MadeDurable } from "./made_durable.ts";
+import {
+  chunksOf,
+  type EncodedPack,
+  encodePack,
+  PACK_BYTES_MAX,
+  type PackPosition,
+} from "./pack_format.ts";
 
 const logger = getLogger(["layerd", "git"]);
 
 /** Packs of one generation that are folded into one of the next. */
 const PACKS_PER_FOLD = 16;
-/** Of one pack, before its last object: it is made in memory. */
-const PACK_BYTES_MAX = 16 * 1024 * 1024;
 
 interface KeptPack {
   readonly name: string;
@@ -62,6 +67,8 @@ export class KeptPacks {
   /** What the last makeDurable() gave to git: records after its cut may name it still. */
   #given = new Set<ObjectId>();
   #leaving = false;
+  /** Objects were lost with their pack since the last makeDurable() that succeeded. */
+  #isAnyMissing = false;
 
   constructor(files: KeptPackFiles) {
     this.#files = files;
@@ -156,12 +163,12 @@ export class KeptPacks {
 
   /**
    * Makes everything durable: what nobody holds in packs that are git's from now on, the rest
-   * as it stands (all of it beside a native gc). Answers the objects that are durable now; what
-   * is missing among them was removed by somebody. Rejects when it could not.
+   * as it stands (all of it beside a native gc). What is missing in the answer was removed by
+   * somebody. Rejects when it could not.
    */
-  async makeDurable(): Promise<ReadonlySet<ObjectId>> {
+  async makeDurable(): Promise<MadeDurable> {
     for (const pack of [...this.#packs.values()]) {
-      if (!this.#files.isThere(pack.name)) this.#drop(pack);
+      if (!this.#files.isThere(pack.name)) this.#lose(pack);
       else if (pack.state === "suspect") this.#writeAnew(pack);
     }
     const packs = [...this.#packs.values()];
@@ -173,7 +180,9 @@ export class KeptPacks {
     const known = durable.union(this.#given);
     // Only now: what a failed run was about to give is not durable.
     this.#given = durable;
-    return known;
+    const isAnyMissing = this.#isAnyMissing;
+    this.#isAnyMissing = false;
+    return { objects: known, isAnyMissing };
   }
 
   /**
@@ -257,10 +266,17 @@ export class KeptPacks {
 
   /** From what is in memory of its file, where that is still what its hash says. */
   #writeAnew(pack: KeptPack): void {
-    if (this.#files.load(pack.name) !== null) {
-      const anew = this.#write(this.#read([pack]));
-      this.#add(anew, { generation: PACKS_PER_FOLD, state: "adopted", holders: pack.holders });
-    }
+    if (this.#files.load(pack.name) === null) return this.#lose(pack);
+    this.#add(this.#write(this.#read([pack])), {
+      generation: PACKS_PER_FOLD,
+      state: "adopted",
+      holders: pack.holders,
+    });
+    this.#drop(pack);
+  }
+
+  #lose(pack: KeptPack): void {
+    this.#isAnyMissing = true;
     this.#drop(pack);
   }
 
@@ -298,19 +314,4 @@ export class KeptPacks {
 
 function isHeld({ holders }: KeptPack): boolean {
   return holders.size > 0;
-}
-
-/** In order, as many at a time as fit in one pack. */
-function* chunksOf<T extends { readonly bytes: number }>(all: readonly T[]): Generator<T[]> {
-  let some: T[] = [];
-  let bytes = 0;
-  for (const one of all) {
-    some.push(one);
-    bytes += one.bytes;
-    if (bytes < PACK_BYTES_MAX) continue;
-    yield some;
-    some = [];
-    bytes = 0;
-  }
-  if (some.length > 0) yield some;
 }

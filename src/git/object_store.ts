@@ -25,6 +25,7 @@ import { KeptPackFiles } from "./kept_pack_files.ts";
 import { KeptPacks } from "./kept_packs.ts";
 import { loosePath, readLoose, readLooseHeader, sweepTemporaries } from "./loose_objects.ts";
 import { LruMap } from "./lru_map.ts";
+import type { MadeDurable } from "./made_durable.ts";
 import { EMPTY_TREE_ID, objectId } from "./object_codec.ts";
 import { OwnPacks } from "./own_packs.ts";
 import { packObject, unpackBody } from "./pack_format.ts";
@@ -149,7 +150,7 @@ export class RepositoryObjects implements ObjectStore {
     );
   }
 
-  makeDurable(): Promise<ReadonlySet<ObjectId>> {
+  makeDurable(): Promise<MadeDurable> {
     return this.#inTurn(async () => {
       await this.#own.makeDurable();
       return await this.#kept.makeDurable();

@@ -7,6 +7,9 @@ import { constants, crc32, deflateSync, inflateSync } from "node:zlib";
 import type { ObjectId } from "../core/ids.ts";
 import type { ObjectType, PackedObject } from "../core/log_record.ts";
 
+/** Of one pack, before its last object: it is made in memory. */
+export const PACK_BYTES_MAX = 16 * 1024 * 1024;
+
 const TYPE_NUMBERS: Readonly<Record<ObjectType, number>> = { commit: 1, tree: 2, blob: 3, tag: 4 };
 /** Offsets from here on stand in the index's second table. */
 const LARGE_OFFSET = 2 ** 31;
@@ -232,4 +235,19 @@ function typeOf(number: number): ObjectType | null {
     default:
       return null;
   }
+}
+
+/** In order, as many at a time as fit in one pack. */
+export function* chunksOf<T extends { readonly bytes: number }>(all: readonly T[]): Generator<T[]> {
+  let some: T[] = [];
+  let bytes = 0;
+  for (const one of all) {
+    some.push(one);
+    bytes += one.bytes;
+    if (bytes < PACK_BYTES_MAX) continue;
+    yield some;
+    some = [];
+    bytes = 0;
+  }
+  if (some.length > 0) yield some;
 }

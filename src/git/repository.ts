@@ -11,6 +11,7 @@ import type { RefEdit } from "../core/ref_edit.ts";
 import type { Identity } from "../core/transaction_document.ts";
 import type { FileMode } from "../core/operations.ts";
 import type { BlobReader } from "./blob_reader.ts";
+import type { MadeDurable } from "./made_durable.ts";
 
 export interface GitObject {
   readonly type: ObjectType;
@@ -56,11 +57,10 @@ export interface ObjectStore {
   /** After a publication: puts back what somebody removed by hand. Cheap where all is there. */
   restoreMissing(all: readonly WrittenObjects[]): void;
   /**
-   * Checkpoint: makes everything placed durable and gives to git what nobody holds. Answers
-   * the recorded objects that are durable: one of a record that is not among them has to be
-   * placed again first.
+   * Checkpoint: makes everything placed durable and gives to git what nobody holds. A recorded
+   * object that is not among the answer's has to be placed again first.
    */
-  makeDurable(): Promise<ReadonlySet<ObjectId>>;
+  makeDurable(): Promise<MadeDurable>;
   /** The repository is served no longer: makes all durable and gives all of it to git. */
   surrender(): Promise<void>;
   /** The transaction ended without a decision: gives up what kept its pack. */

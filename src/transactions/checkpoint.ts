@@ -7,19 +7,17 @@
  * C3. Open records are appended in the same breath as the checkpoint record, so that none can
  *     finish in between unseen.
  * C4. Positions in the repositories follow the forced record; segments go last.
+ * C5. The log's records are read back only where they may hold what a repository lacks: where
+ *     somebody removed a pack, where the repository was not there for the whole time since the
+ *     checkpoint before, and after a checkpoint that failed.
  */
 import { getLogger } from "@logtape/logtape";
 import { LayerdError, messageOf } from "../core/errors.ts";
-import {
-  type Lsn,
-  type ObjectId,
-  type RepositoryId,
-  toLsn,
-  type TransactionId,
-} from "../core/ids.ts";
+import { type Lsn, type RepositoryId, toLsn, type TransactionId } from "../core/ids.ts";
 import { IDEMPOTENCY_KEY_MS_KEPT } from "../core/limits.ts";
 import type { LoggedRecord, LogRecord } from "../core/log_record.ts";
 import type { LoggedCommit } from "../core/recovery_plan.ts";
+import type { MadeDurable } from "../git/made_durable.ts";
 import type { Repository } from "../git/repository.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import type { Clock } from "../system/clock.ts";
@@ -53,6 +51,8 @@ export class Checkpointer {
   #running: Promise<void> | null = null;
   /** Log bytes at which the next one starts by itself. */
   #dueBytes: number;
+  /** C5. Repositories that were there at the last checkpoint, if that succeeded. */
+  #whole: ReadonlySet<Repository> = new Set();
 
   constructor(parts: CheckpointParts) {
     this.#parts = parts;
@@ -71,7 +71,7 @@ export class Checkpointer {
     this.run().then(() => {
       this.#dueBytes = this.#parts.afterBytes;
     }, (error) => {
-      // Not after every group: each try reads the log.
+      // Not after every group: a try after a failure reads the log.
       this.#dueBytes = this.#parts.log.status().bytesSinceCheckpoint + this.#parts.afterBytes;
       logger.error("Checkpoint failed, the log keeps its segments: {error}", {
         error: messageOf(error),
@@ -93,7 +93,9 @@ export class Checkpointer {
       await log.force();
       return toLsn(log.status().durableLsn + 1);
     });
-    await this.#makeObjectsDurable(from, redoLsn);
+    const whole = this.#whole;
+    this.#whole = new Set();
+    const looked = await this.#makeObjectsDurable(from, redoLsn, whole);
     const keptFrom = this.#parts.clock.now() - IDEMPOTENCY_KEY_MS_KEPT;
     ledger.forgetKeysBefore(new Date(keptFrom).toISOString());
     await ledger.makeDurable();
@@ -112,20 +114,43 @@ export class Checkpointer {
       });
     }
     await log.releaseBefore(redoLsn);
+    this.#whole = looked;
   }
 
-  async #makeObjectsDurable(from: Lsn, redoLsn: Lsn): Promise<void> {
-    const durable = new Map<RepositoryId, ReadonlySet<ObjectId>>();
-    for (const repository of this.#parts.catalog.all()) {
+  /** Answers the repositories that were there. */
+  async #makeObjectsDurable(
+    from: Lsn,
+    redoLsn: Lsn,
+    whole: ReadonlySet<Repository>,
+  ): Promise<ReadonlySet<Repository>> {
+    const { catalog } = this.#parts;
+    const repositories = new Set(catalog.all());
+    const durable = new Map<RepositoryId, MadeDurable>();
+    for (const repository of repositories) {
       durable.set(repository.id, await repository.objects.makeDurable());
     }
+    // One that came back since is registered, and was not looked at.
+    const isWhole = repositories.isSubsetOf(whole) &&
+      catalog.registrations().every(({ repositoryId }) =>
+        durable.get(repositoryId)?.isAnyMissing === false
+      );
+    if (!isWhole) await this.#mend(from, redoLsn, durable);
+    return repositories;
+  }
+
+  /** Places again what the records hold and the repositories lack. */
+  async #mend(
+    from: Lsn,
+    redoLsn: Lsn,
+    durable: ReadonlyMap<RepositoryId, MadeDurable>,
+  ): Promise<void> {
     const mended = new Set<Repository>();
     for (const { lsn, record } of this.#parts.log.read(from)) {
       if (lsn >= redoLsn) break;
       if (record.kind !== "commit" && record.kind !== "prepared") continue;
       for (const part of record.parts) {
         const repository = this.#reachable(part.repositoryId);
-        const known = durable.get(part.repositoryId);
+        const known = durable.get(part.repositoryId)?.objects;
         if (!repository || part.objects.kind === "pack") continue;
         if (part.objects.objects.every(({ oid }) => known?.has(oid))) continue;
         // Somebody removed the pack: the log still has what was in it.

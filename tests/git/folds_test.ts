@@ -74,7 +74,7 @@ Deno.test("RepositoryObjects.tidyPacks() folds nothing beside a checkpoint, and 
       await assertNative(path, [...before, ...beside]);
       gate.resolve();
       const durable = await checkpoint;
-      assert(before.every((text) => durable.has(blob(text).oid)));
+      assert(before.every((text) => durable.objects.has(blob(text).oid)));
       assertEquals(keptPacks(layout.commonDir), PACKS_PER_FOLD, "only what it did not list");
       objects.tidyPacks();
       assertEquals(keptPacks(layout.commonDir), 1);

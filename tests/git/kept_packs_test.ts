@@ -151,7 +151,7 @@ Deno.test("KeptPacks.makeDurable() names what is durable, and what somebody remo
     const gone = scene.packs.find(oid("one"))?.path.endsWith(pack ?? "") ? "one" : "two";
     const left = gone === "one" ? "two" : "one";
     await Deno.remove(`${scene.layout.objectsDir}/pack/${pack}`);
-    const durable = await scene.packs.makeDurable();
+    const { objects: durable } = await scene.packs.makeDurable();
     assertEquals([durable.has(oid(gone)), durable.has(oid(left))], [false, true]);
   });
 });
@@ -173,7 +173,7 @@ Deno.test("KeptPacks.makeDurable() gives nothing up when the disk fails, and suc
     failing.fails = false;
     scene.packs.place([{ holder: "B", objects: [object("two")] }]);
     scene.packs.release("B");
-    const durable = await scene.packs.makeDurable();
+    const { objects: durable } = await scene.packs.makeDurable();
     assertEquals([durable.has(oid("one")), durable.has(oid("two"))], [true, true]);
   }, failing);
 });
@@ -254,7 +254,7 @@ Deno.test("KeptPacks takes no pack away beneath a running git gc", async () => {
       scene.packs.release("A");
       scene.packs.foldSmall();
     }
-    const durable = await scene.packs.makeDurable();
+    const { objects: durable } = await scene.packs.makeDurable();
     assertEquals([files(scene, ".pack").length, durable.size], [40, 40]);
     // It was killed long ago.
     await Deno.utime(pid, 1_000_000, 1_000_000);
@@ -276,7 +276,7 @@ Deno.test("KeptPacks.makeDurable() never believes what a failed run was about to
     const before = files(scene, ".pack");
     await assertRejects(() => scene.packs.makeDurable(), FileSystemError, "EIO");
     failing.fails = false;
-    const durable = await scene.packs.makeDurable();
+    const { objects: durable } = await scene.packs.makeDurable();
     assertEquals(durable.has(oid("one")), true);
     assertNotEquals(files(scene, ".pack"), before, "the file itself is never fsynced again");
     scene.packs.release("A");
@@ -294,7 +294,7 @@ Deno.test("KeptPacks.makeDurable() clears what is left of a pack that somebody r
         await Deno.remove(`${scene.layout.objectsDir}/pack/${name}`);
       }
     }
-    assertEquals((await scene.packs.makeDurable()).has(oid("one")), false);
+    assertEquals((await scene.packs.makeDurable()).objects.has(oid("one")), false);
     assertEquals(files(scene, ""), []);
   });
 });

@@ -40,6 +40,8 @@ class WatchedFileSystem extends DenoFileSystem {
   beforePublication: () => void = () => {};
   /** Looks at paths so far. */
   looks = 0;
+  /** Segments of the log that were read so far. */
+  segmentsRead = 0;
   readonly #unlocked: { readonly path: string; readonly resolve: () => void }[] = [];
 
   /** Resolves once this lock file is gone. */
@@ -47,6 +49,11 @@ class WatchedFileSystem extends DenoFileSystem {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#unlocked.push({ path, resolve });
     return promise;
+  }
+
+  override readFile(path: string): Uint8Array {
+    if (path.endsWith(".wal")) this.segmentsRead++;
+    return super.readFile(path);
   }
 
   override lstatIfAny(path: string): FileInfo | null {
