@@ -104,3 +104,21 @@ withService(
     assertEquals(done.state, "committed");
   },
 );
+
+withService("a second attempt asks under other keys", async (scene, service) => {
+  const { path } = scene.engine.catalog.get(app);
+  const lock = `${path}/.git/packed-refs.lock`;
+  service.answer = async ({ verb }) => {
+    if (verb === "prepare" && service.heard.length === 1) await Deno.writeTextFile(lock, "");
+    return Response.json({ vote: "prepared" });
+  };
+  const operations = [put("a", "f", "1"), call(flags)];
+  const id = await scene.openTransaction({ operations, lockTimeoutMs: 100 });
+  const refused = await assertRejects(() => scene.manager.commit(id), LayerdError);
+  assertEquals([refused.code, scene.manager.get(id).state], ["repository_locked", "active"]);
+  await Deno.remove(lock);
+  assertEquals((await scene.manager.commit(id)).state, "committed");
+  const told = (verb: string) => service.heard.find((heard) => heard.verb === verb)?.key;
+  assertEquals(told("abort"), told("prepare"));
+  assertEquals(told("commit"), told("prepare")?.replace(/:1$/, ":2"));
+});
