@@ -1,6 +1,7 @@
 /** `saga define|start|list|show|events|plan` and the operator's verbs. */
 import type { Command } from "commander";
-import type { Json, SagaDefinitionBody, SagaVerb } from "../client/saga_documents.ts";
+import type { UncheckedDefinition } from "../client/saga_client.ts";
+import type { Json, SagaVerb } from "../client/saga_documents.ts";
 import { clientCommand, type ClientOptions, parseCount, withSession } from "./client_command.ts";
 import { AnsweredNo, UsageError } from "./exit_codes.ts";
 import { documentIn } from "./document_file.ts";
@@ -33,14 +34,13 @@ function addDefine(saga: Command, host: CliHost): void {
 }
 
 /** The file may say its name; the daemon hears it from the path. */
-function definitionIn(body: Json, name: string, file: string): SagaDefinitionBody {
+function definitionIn(body: Json, name: string, file: string): UncheckedDefinition {
   if (typeof body !== "object" || body === null || Array.isArray(body)) {
     throw new UsageError(`${file} must hold an object with "services" and "steps"`);
   }
   const { name: own = name, ...rest } = body as Record<string, Json>;
   if (own !== name) throw new UsageError(`${file} defines ${String(own)}, not ${name}`);
-  // The daemon checks the fields.
-  return rest as unknown as SagaDefinitionBody;
+  return rest;
 }
 
 interface StartOptions extends ClientOptions {

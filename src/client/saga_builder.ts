@@ -23,6 +23,9 @@ type Details<Service extends string> =
   & Omit<StepBody, "step_id" | "service_name" | "kind" | "compensation_action" | "input">
   & { readonly service_name: Service; readonly input?: Json };
 
+/** Of a step that nothing undoes. */
+type Lasting<Service extends string> = Details<Service> & { readonly compensation_action?: never };
+
 /** Before the pivot. */
 export interface SagaBuilder<Service extends string> {
   service<Name extends string>(
@@ -35,9 +38,9 @@ export interface SagaBuilder<Service extends string> {
     step: Details<Service> & { readonly compensation_action: string | null },
   ): SagaBuilder<Service>;
   /** The step after which nothing is undone. */
-  pivot(stepId: string, step: Details<Service>): SagaTail<Service>;
+  pivot(stepId: string, step: Lasting<Service>): SagaTail<Service>;
   /** Only ever repeated. */
-  retriable(stepId: string, step: Details<Service>): SagaTail<Service>;
+  retriable(stepId: string, step: Lasting<Service>): SagaTail<Service>;
   /** Before the pivot, a saga that takes longer is compensated. */
   deadline(deadlineMs: number): SagaBuilder<Service>;
   definition(): SagaDefinitionBody;

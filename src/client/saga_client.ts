@@ -12,6 +12,9 @@ import type {
   VersionedDefinition,
 } from "./saga_documents.ts";
 
+/** Read from a file: the daemon says whether it is a definition. */
+export type UncheckedDefinition = Readonly<Record<string, Json>>;
+
 export class SagaClient {
   readonly #exchange: Exchange;
 
@@ -20,7 +23,10 @@ export class SagaClient {
   }
 
   /** A changed definition is a new version; sagas under way keep theirs. */
-  async define(name: string, definition: SagaDefinitionBody): Promise<VersionedDefinition> {
+  async define(
+    name: string,
+    definition: SagaDefinitionBody | UncheckedDefinition,
+  ): Promise<VersionedDefinition> {
     return (await this.#exchange.json<{ definition: VersionedDefinition }>({
       method: "PUT",
       path: definitionPath(name),

@@ -21,9 +21,12 @@ import type { Clock } from "../system/clock.ts";
 import { SCHEMA } from "./postgres_saga_schema.ts";
 import {
   claimed,
+  conditionsOf,
+  definitionOf,
   eventOf,
   factText,
   OPEN_STATES,
+  requirePlace,
   requireSameRequest,
   versioned,
 } from "./saga_rows.ts";
@@ -122,7 +125,7 @@ class PostgresSagaStore implements SagaStore {
       await connection.query("SELECT pg_advisory_xact_lock($1::bigint)", [String(SCHEMA_LOCK)]);
       const text = JSON.stringify(definition);
       const [newest] = await connection.query(NEWEST, [name]);
-      if (newest?.["document"] === text) return versioned(name, Number(newest["version"]), text);
+      if (newest?.["document"] === text) return definitionOf(name, newest);
       const version = Number(newest?.["version"] ?? 0) + 1;
       await connection.query(
         "INSERT INTO layerd_sagas.definitions VALUES ($1, $2::integer, $3)",
@@ -140,7 +143,7 @@ class PostgresSagaStore implements SagaStore {
          WHERE name = $1 AND version = $2::integer`,
         [name, String(version)],
       );
-    return row ? versioned(name, Number(row["version"]), String(row["document"])) : null;
+    return row ? definitionOf(name, row) : null;
   }
 
   async definitions(): Promise<VersionedDefinition[]> {
@@ -148,9 +151,7 @@ class PostgresSagaStore implements SagaStore {
       `SELECT DISTINCT ON (name) name, version, document FROM layerd_sagas.definitions
        ORDER BY name, version DESC`,
     );
-    return rows.map((row) =>
-      versioned(String(row["name"]), Number(row["version"]), String(row["document"]))
-    );
+    return rows.map((row) => definitionOf(String(row["name"]), row));
   }
 
   start(saga: StartedSaga): Promise<{ readonly id: SagaId; readonly repeated: boolean }> {
@@ -186,8 +187,7 @@ class PostgresSagaStore implements SagaStore {
         "SELECT sequence, owner FROM layerd_sagas.sagas WHERE id = $1 FOR UPDATE",
         [id],
       );
-      if (place?.["owner"] !== this.#token) throw new SagaMovedOn(id, "owner");
-      if (Number(place["sequence"]) !== event.sequence - 1) throw new SagaMovedOn(id, "sequence");
+      requirePlace(id, place, { owner: this.fencingToken, sequence: event.sequence });
       await connection.query(ADD_EVENT, [
         id,
         String(event.sequence),
@@ -207,13 +207,11 @@ class PostgresSagaStore implements SagaStore {
       "SELECT sequence, at, fact FROM layerd_sagas.events WHERE saga_id = $1 ORDER BY sequence",
       [id],
     );
-    return rows.map((row) =>
-      eventOf(id, Number(row["sequence"]), String(row["at"]), String(row["fact"]))
-    );
+    return rows.map((row) => eventOf(id, row));
   }
 
   async list(filter: SagaFilter, limit: number, before: SagaId | null): Promise<SagaId[]> {
-    const { where, values } = conditionsOf(filter, before);
+    const { where, values } = conditionsOf(filter, before, placeholder);
     const rows = await this.#queries.query(
       `SELECT id FROM layerd_sagas.sagas WHERE ${where} ORDER BY id DESC
        LIMIT $${values.length + 1}::integer`,
@@ -223,7 +221,7 @@ class PostgresSagaStore implements SagaStore {
   }
 
   async count(filter: SagaFilter): Promise<number> {
-    const { where, values } = conditionsOf(filter, null);
+    const { where, values } = conditionsOf(filter, null, placeholder);
     const sql = `SELECT count(*) AS n FROM layerd_sagas.sagas WHERE ${where}`;
     return Number((await this.#queries.query(sql, values))[0]?.["n"]);
   }
@@ -268,6 +266,8 @@ class PostgresSagaStore implements SagaStore {
   }
 }
 
+const placeholder = (place: number) => `$${place}`;
+
 const NEWEST = `SELECT version, document FROM layerd_sagas.definitions
   WHERE name = $1 ORDER BY version DESC LIMIT 1`;
 const ADD_EVENT = "INSERT INTO layerd_sagas.events VALUES ($1, $2::integer, $3, $4)";
@@ -282,27 +282,4 @@ async function knownSaga(
   );
   requireSameRequest(key, String(known?.["request_hash"]));
   return { id: parseSagaId(String(known?.["saga_id"])), repeated: true };
-}
-
-function conditionsOf(
-  filter: SagaFilter,
-  before: SagaId | null,
-): { readonly where: string; readonly values: string[] } {
-  const given: readonly (readonly [column: string, value: string | null | undefined])[] = [
-    ["state =", filter.state],
-    ["condition =", filter.condition],
-    ["definition =", filter.definition],
-    ["tenant_id =", filter.tenantId],
-    ["created_at >=", filter.createdAfter],
-    ["created_at <", filter.createdBefore],
-    ["id <", before],
-  ];
-  const where: string[] = ["true"];
-  const values: string[] = [];
-  for (const [column, value] of given) {
-    if (value === undefined || value === null) continue;
-    values.push(value);
-    where.push(`${column} $${values.length}`);
-  }
-  return { where: where.join(" AND "), values };
 }

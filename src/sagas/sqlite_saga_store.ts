@@ -5,7 +5,7 @@
  * The state directory's lock keeps other daemons away, so opening the file is taking over: the
  * token rises with each opening and is compared in every append.
  */
-import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { LayerdError } from "../core/errors.ts";
 import { parseSagaId, type SagaId } from "../core/ids.ts";
 import type { SagaDefinition, VersionedDefinition } from "../core/saga_definition.ts";
@@ -14,9 +14,12 @@ import { ledgerError, pragma } from "../ledger/ledger_database.ts";
 import type { Clock } from "../system/clock.ts";
 import {
   claimed,
+  conditionsOf,
+  definitionOf,
   eventOf,
   factText,
   OPEN_STATES,
+  requirePlace,
   requireSameRequest,
   versioned,
 } from "./saga_rows.ts";
@@ -127,6 +130,8 @@ function compile(database: DatabaseSync) {
   };
 }
 
+const placeholder = () => "?";
+
 interface Waiting {
   readonly run: () => void;
   readonly settle: (failure: unknown) => void;
@@ -151,7 +156,7 @@ class SqliteSagaStore implements SagaStore {
     return this.#write(() => {
       const text = JSON.stringify(definition);
       const newest = this.#statements.newest.get(name);
-      if (newest?.["document"] === text) return versioned(name, Number(newest["version"]), text);
+      if (newest?.["document"] === text) return definitionOf(name, newest);
       const version = Number(newest?.["version"] ?? 0) + 1;
       this.#statements.define.run(name, version, text);
       return versioned(name, version, text);
@@ -162,15 +167,13 @@ class SqliteSagaStore implements SagaStore {
     return this.#read(() => {
       const { newest, version: exact } = this.#statements;
       const row = version === null ? newest.get(name) : exact.get(name, version);
-      return row ? versioned(name, Number(row["version"]), String(row["document"])) : null;
+      return row ? definitionOf(name, row) : null;
     });
   }
 
   definitions(): Promise<VersionedDefinition[]> {
     return this.#read(() =>
-      this.#statements.definitions.all().map((row) =>
-        versioned(String(row["name"]), Number(row["version"]), String(row["document"]))
-      )
+      this.#statements.definitions.all().map((row) => definitionOf(String(row["name"]), row))
     );
   }
 
@@ -196,27 +199,20 @@ class SqliteSagaStore implements SagaStore {
     summary: SagaSummary,
   ): Promise<void> {
     return this.#write(() => {
-      const place = this.#statements.place.get(id);
-      if (Number(place?.["owner"]) !== this.fencingToken) throw new SagaMovedOn(id, "owner");
-      if (Number(place?.["sequence"]) !== event.sequence - 1) {
-        throw new SagaMovedOn(id, "sequence");
-      }
+      const { sequence } = event;
+      requirePlace(id, this.#statements.place.get(id), { owner: this.fencingToken, sequence });
       this.#statements.event.run(id, event.sequence, event.at, factText(event.fact));
       this.#statements.move.run(event.sequence, summary.state, summary.condition, id);
     });
   }
 
   events(id: SagaId): Promise<SagaEvent[]> {
-    return this.#read(() =>
-      this.#statements.events.all(id).map((row) =>
-        eventOf(id, Number(row["sequence"]), String(row["at"]), String(row["fact"]))
-      )
-    );
+    return this.#read(() => this.#statements.events.all(id).map((row) => eventOf(id, row)));
   }
 
   list(filter: SagaFilter, limit: number, before: SagaId | null): Promise<SagaId[]> {
     return this.#read(() => {
-      const { where, values } = conditionsOf(filter, before);
+      const { where, values } = conditionsOf(filter, before, placeholder);
       const sql = `SELECT id FROM sagas WHERE ${where} ORDER BY id DESC LIMIT ?`;
       const rows = this.#database.prepare(sql).all(...values, limit);
       return rows.map((row) => parseSagaId(String(row["id"])));
@@ -225,7 +221,7 @@ class SqliteSagaStore implements SagaStore {
 
   count(filter: SagaFilter): Promise<number> {
     return this.#read(() => {
-      const { where, values } = conditionsOf(filter, null);
+      const { where, values } = conditionsOf(filter, null, placeholder);
       const sql = `SELECT count(*) AS n FROM sagas WHERE ${where}`;
       return Number(this.#database.prepare(sql).get(...values)?.["n"]);
     });
@@ -292,27 +288,4 @@ class SqliteSagaStore implements SagaStore {
       for (const { settle } of batch) settle(failure);
     }
   }
-}
-
-function conditionsOf(
-  filter: SagaFilter,
-  before: SagaId | null,
-): { readonly where: string; readonly values: SQLInputValue[] } {
-  const given: readonly (readonly [sql: string, value: SQLInputValue | undefined])[] = [
-    ["state = ?", filter.state],
-    ["condition = ?", filter.condition],
-    ["definition = ?", filter.definition],
-    ["tenant_id = ?", filter.tenantId],
-    ["created_at >= ?", filter.createdAfter],
-    ["created_at < ?", filter.createdBefore],
-    ["id < ?", before ?? undefined],
-  ];
-  const where: string[] = ["1"];
-  const values: SQLInputValue[] = [];
-  for (const [sql, value] of given) {
-    if (value === undefined) continue;
-    where.push(sql);
-    values.push(value);
-  }
-  return { where: where.join(" AND "), values };
 }

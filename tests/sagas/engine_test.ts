@@ -204,3 +204,32 @@ play("keeps a running saga on the version it started with", async (scene, servic
   assert((await scene.types(id)).includes("step_completed b"));
   assert((await scene.types(other.id)).includes("step_completed c"));
 });
+
+play("compensates on an operator's word what the dry run named, also after the pivot", async (
+  scene,
+  service,
+) => {
+  service.misbehave = ({ action }) => action === "do_d" ? { kind: "answer", status: 503 } : null;
+  const last = { kind: "retriable", compensation_action: null, retry_count: 0 };
+  const steps = [
+    ...stepsOf(["a", "b"]),
+    ...stepsOf(["c"], { ...last, kind: "pivot" }),
+    ...stepsOf(["d"], last),
+  ];
+  const { id } = await scene.start(service.url, steps);
+  await scene.until(id, "saga.needs_operator");
+  const before = service.received.length;
+  const plan = await scene.engine.compensationPlan(parseSagaId(id));
+  assertEquals(plan.map((line) => `${line.plan} ${line.step_id}`), [
+    "compensate b",
+    "compensate a",
+    "keep c",
+    "keep d",
+  ]);
+  assertEquals(service.received.length, before, "A dry run calls nothing");
+  await scene.engine.obey(parseSagaId(id), "compensate", "wrong order");
+  await scene.ended(id, "failed");
+  const undone = service.received.slice(before).map(({ action }) => action);
+  assertEquals(undone, ["undo_b", "undo_a"]);
+  assertEquals(service.standing(), [`${id}-c`]);
+});

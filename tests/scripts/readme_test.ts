@@ -53,6 +53,18 @@ Deno.test("README's tour runs word for word", async () => {
   assertStringIncludes(shell ?? "", "raise the timeout");
 });
 
+Deno.test("README's saga runs word for word", async () => {
+  const blocks = await blocksUnder("Sagas");
+  assertEquals(blocks.length, 4);
+  const [, defined, shown, failed] = await run(blocks);
+  assertEquals(defined, "train\t1\n");
+  assertStringIncludes(shown ?? "", "publish");
+  assert(shown?.endsWith("y = 2x"), shown);
+  assertStringIncludes(failed ?? "", "ended with 1\n");
+  assertStringIncludes(failed ?? "", "\ttrain\tcompensated\t");
+  assertStringIncludes(failed ?? "", "reserve\ntrain\nreserve\nrelease\n");
+});
+
 /** The text of every test file, for names of tests that documents give. */
 async function testTexts(directory = `${ROOT}tests`): Promise<string> {
   let texts = "";
