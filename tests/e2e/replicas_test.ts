@@ -29,12 +29,15 @@ async function reconcile(scene: Scene): Promise<ReplicaDocument> {
   return bodyOf<ReplicaReply>(reply).replica;
 }
 
-async function three(scene: Scene): Promise<Registered[]> {
-  const all = [await scene.repository(), await scene.repository(), await scene.repository()];
-  const [first] = all;
-  assert(first);
-  await scene.api.apply([{ op: "create_layer", repository: first.name, layer: LAYER }]);
-  return all;
+/** Two repositories; the first one has the layer. */
+async function two(scene: Scene): Promise<[source: Registered, target: Registered]> {
+  const [source, target] = [await scene.repository(), await scene.repository()];
+  await scene.api.apply([{ op: "create_layer", repository: source.name, layer: LAYER }]);
+  return [source, target];
+}
+
+async function forget(scene: Scene): Promise<void> {
+  assertEquals((await scene.daemon.client.request("DELETE", "/v1/replicas/r")).status, 204);
 }
 
 /** A commit by the daemon; its id. */
@@ -48,7 +51,7 @@ isolated("replicas converge and lose no commit under random writes and crashes",
   await withSeed(async (seed) => {
     const random = new SeededRandom(seed);
     await scene.start();
-    const all = await three(scene);
+    const all = [...await two(scene), await scene.repository()];
     await put(scene, all, { conflict_resolution: "last_write_wins" });
     await reconcile(scene);
     const commits: string[] = [];
@@ -88,11 +91,9 @@ isolated("replicas converge and lose no commit under random writes and crashes",
 
 isolated("a change of native git reaches the other repositories by itself", async (scene) => {
   await scene.start();
-  const all = await three(scene);
-  await put(scene, all, { reconciliation_interval_ms: 3_600_000 });
+  const [source, target] = await two(scene);
+  await put(scene, [source, target], { reconciliation_interval_ms: 3_600_000 });
   await reconcile(scene);
-  const [source, target] = all;
-  assert(source && target);
   const old = await git(source.path, ["rev-parse", REF]);
   const made = await git(source.path, ["commit-tree", "-p", old, "-m", "by hand", `${old}^{tree}`]);
   await git(source.path, ["update-ref", REF, made, old]);
@@ -101,22 +102,19 @@ isolated("a change of native git reaches the other repositories by itself", asyn
   }
 });
 
-for (const strategy of ["source_wins", "manual"] as const) {
-  isolated(`${strategy} decides a conflict, and nothing is lost`, async (scene) => {
-    await scene.start();
-    const [source, target] = await three(scene);
-    assert(source && target);
-    await put(scene, [source, target], {
-      conflict_resolution: strategy,
-      reconciliation_interval_ms: 3_600_000,
-    });
+isolated("the strategy decides a conflict, and nothing is lost", async (scene) => {
+  await scene.start();
+  for (const strategy of ["source_wins", "manual"] as const) {
+    const [source, target] = await two(scene);
+    const still = { conflict_resolution: strategy, reconciliation_interval_ms: 3_600_000 };
+    await put(scene, [source, target], still);
     await write(scene, source, "f.txt", "base\n");
     await reconcile(scene);
-    assertEquals((await scene.daemon.client.request("DELETE", "/v1/replicas/r")).status, 204);
+    await forget(scene);
     problemOf(await scene.daemon.client.request("GET", "/v1/replicas/r"), 404, "replica_not_found");
     const theirs = await write(scene, target, "f.txt", "target\n");
     const ours = await write(scene, source, "f.txt", "source\n");
-    await put(scene, [source, target], { conflict_resolution: strategy });
+    await put(scene, [source, target], still);
     const replica = await reconcile(scene);
     assertEquals(await git(source.path, ["rev-parse", REF]), ours);
     if (strategy === "source_wins") {
@@ -129,13 +127,13 @@ for (const strategy of ["source_wins", "manual"] as const) {
       assertEquals(await git(target.path, ["rev-parse", REF]), theirs);
       assert((replica.targets[0]?.detail ?? "").includes("f.txt"), JSON.stringify(replica));
     }
-  });
-}
+    await forget(scene);
+  }
+});
 
 isolated("a deletion on one side is carried, and what it took is kept", async (scene) => {
   await scene.start();
-  const [source, target] = await three(scene);
-  assert(source && target);
+  const [source, target] = await two(scene);
   const still = { reconciliation_interval_ms: 3_600_000, conflict_resolution: "manual" };
   await put(scene, [source, target], still);
   for (const [from, to] of [[source, target], [target, source]] as const) {
@@ -152,50 +150,45 @@ isolated("a deletion on one side is carried, and what it took is kept", async (s
   }
   const refs = await git(target.path, ["for-each-ref", "--format=%(refname)", "refs/layers-sync"]);
   assertMatch(refs, /^refs\/layers-sync\/r\/[0-9a-f]{32}\/base$/, "Nothing is left incoming");
-  assertEquals((await scene.daemon.client.request("DELETE", "/v1/replicas/r")).status, 204);
+  await forget(scene);
   assertEquals(await git(target.path, ["for-each-ref", "refs/layers-sync"]), "");
 });
 
-for (const strategy of ["last_write_wins", "source_wins", "manual"] as const) {
-  isolated(
-    `${strategy} decides where one side was deleted and the other went on`,
-    async (scene) => {
-      await scene.start();
-      const [source, target] = await three(scene);
-      assert(source && target);
-      const definition = {
-        conflict_resolution: strategy,
-        reconciliation_interval_ms: 3_600_000,
-      };
-      await put(scene, [source, target], definition);
-      await until(scene, (r) => r.targets[0]?.status === "in_sync");
-      await git(source.path, ["update-ref", "-d", REF]);
-      const old = await git(target.path, ["rev-parse", REF]);
-      const made = await git(target.path, ["commit-tree", "-p", old, "-m", "on", `${old}^{tree}`]);
-      await git(target.path, ["update-ref", REF, made, old]);
-      const replica = await until(scene, ({ targets, source_commit }) => {
-        const [first] = targets;
-        if (strategy === "manual") return first?.status === "conflict";
-        return first?.status === "in_sync" && first.commit === source_commit;
-      });
-      if (strategy === "manual") {
-        assertMatch(replica.targets[0]?.detail ?? "", /was deleted, and .* went on/);
-        assertEquals(await git(target.path, ["rev-parse", REF]), made);
-      } else if (strategy === "source_wins") {
-        assertEquals(replica.source_commit, null);
-        const lost = `refs/layers-lost/r/${LAYER}/${made}`;
-        assertEquals(await git(target.path, ["rev-parse", lost]), made);
-      } else {
-        assertEquals(replica.source_commit, made, "The write wins");
-      }
-    },
-  );
-}
+isolated("the strategy decides where one side was deleted and the other went on", async (scene) => {
+  await scene.start();
+  for (const strategy of ["last_write_wins", "source_wins", "manual"] as const) {
+    const [source, target] = await two(scene);
+    const still = { conflict_resolution: strategy, reconciliation_interval_ms: 3_600_000 };
+    await put(scene, [source, target], still);
+    await until(scene, (r) => r.targets[0]?.status === "in_sync");
+    // Both at once, or a round between them would carry the deletion.
+    const { results } = await scene.api.apply([
+      { op: "delete_layer", repository: source.name, layer: LAYER },
+      { op: "put_file", repository: target.name, layer: LAYER, path: "f", content: "on\n" },
+    ]);
+    const made = results.find(({ repository }) => repository === target.name)?.new ?? "";
+    const replica = await until(scene, ({ targets, source_commit }) => {
+      const [first] = targets;
+      if (strategy === "manual") return first?.status === "conflict";
+      return first?.status === "in_sync" && first.commit === source_commit;
+    });
+    if (strategy === "manual") {
+      assertMatch(replica.targets[0]?.detail ?? "", /was deleted, and .* went on/);
+      assertEquals(await git(target.path, ["rev-parse", REF]), made);
+    } else if (strategy === "source_wins") {
+      assertEquals(replica.source_commit, null);
+      const lost = `refs/layers-lost/r/${LAYER}/${made}`;
+      assertEquals(await git(target.path, ["rev-parse", lost]), made);
+    } else {
+      assertEquals(replica.source_commit, made, "The write wins");
+    }
+    await forget(scene);
+  }
+});
 
 isolated("a source that was made anew empty deletes nothing elsewhere", async (scene) => {
   await scene.start();
-  const [source, target] = await three(scene);
-  assert(source && target);
+  const [source, target] = await two(scene);
   await put(scene, [source, target], { reconciliation_interval_ms: 3_600_000 });
   const { source_commit } = await until(scene, (r) => r.targets[0]?.status === "in_sync");
   const { client } = scene.daemon;
@@ -216,7 +209,7 @@ isolated(
   "replicas that are defined at the same time are all there after a restart",
   async (scene) => {
     await scene.start();
-    const [source, target] = (await three(scene)).map(place);
+    const [source, target] = (await two(scene)).map(place);
     const names = ["a", "b", "c", "d", "e", "f"];
     const replies = await Promise.all(
       names.map((name) =>

@@ -11,6 +11,8 @@ import { EngineScene, stepsOf } from "./engine_scene.ts";
 import { type Misbehaviour, type Received, ReferenceService } from "./service.ts";
 
 const SAGAS = scaled({ reduced: 40, full: 200 });
+/** A call that is not answered takes all of it. */
+const TIMEOUT_MS = scaled({ reduced: 150, full: 400 });
 const STEPS = ["a", "b", "c"] as const;
 
 Deno.test("sagaEngine leaves no effect twice and no undo missing among services that misbehave", async () => {
@@ -29,7 +31,7 @@ Deno.test("sagaEngine leaves no effect twice and no undo missing among services 
         }
       }
     })();
-    const steps = stepsOf(STEPS, { timeout_ms: 400, retry_count: 3 });
+    const steps = stepsOf(STEPS, { timeout_ms: TIMEOUT_MS, retry_count: 3 });
     await scene.start(service.url, steps);
     const rest = Array.from({ length: SAGAS - 1 }, () => scene.again());
     await Promise.all(rest);
