@@ -104,26 +104,25 @@ async function runCommand(
   [program = "", ...args]: readonly string[],
   env: Record<string, string>,
 ): Promise<Ended> {
-  let child: Deno.ChildProcess;
+  // Before there is a command: one that says at once that it is up may be asked to end at once.
+  const signals = new PassedSignals(isAtTerminal(host));
   try {
-    child = new Deno.Command(program, {
+    const child = new Deno.Command(program, {
       args,
       env,
       stdin: "inherit",
       stdout: "inherit",
       stderr: "inherit",
     }).spawn();
+    signals.passTo(child);
+    const { code, signal } = await child.status;
+    return { code: signal === null ? code : Math.max(code, SIGNALLED), problem: null };
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     const code = error instanceof Deno.errors.NotFound ? NOT_FOUND : NOT_RUNNABLE;
     return { code, problem: `${program} cannot be run: ${message}` };
-  }
-  const stopPassing = passSignals(child, isAtTerminal(host));
-  try {
-    const { code, signal } = await child.status;
-    return { code: signal === null ? code : Math.max(code, SIGNALLED), problem: null };
   } finally {
-    stopPassing();
+    signals.stop();
   }
 }
 
@@ -131,16 +130,35 @@ function isAtTerminal(host: CliHost): boolean {
   return host.stdinIsTerminal || host.stdoutIsTerminal || host.stderrIsTerminal;
 }
 
-function passSignals(child: Deno.ChildProcess, reachedByKeys: boolean): () => void {
-  const passed: readonly Deno.Signal[] = ["SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"];
-  const ofKeys: readonly Deno.Signal[] = ["SIGINT", "SIGQUIT"];
-  const listeners = [...passed, ...ofKeys].map((signal) => {
-    const reached = reachedByKeys && ofKeys.includes(signal);
-    const listener = () => {
-      if (!reached) child.kill(signal);
-    };
-    Deno.addSignalListener(signal, listener);
-    return () => Deno.removeSignalListener(signal, listener);
-  });
-  return () => listeners.forEach((remove) => remove());
+/** Catches signals from its making on, and passes them to a command once there is one (U3). */
+class PassedSignals {
+  readonly #listeners: readonly (readonly [Deno.Signal, () => void])[];
+  readonly #early: Deno.Signal[] = [];
+  #child: Deno.ChildProcess | null = null;
+
+  constructor(reachedByKeys: boolean) {
+    const passed: readonly Deno.Signal[] = ["SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"];
+    const ofKeys: readonly Deno.Signal[] = ["SIGINT", "SIGQUIT"];
+    this.#listeners = [
+      ...passed.map((signal) => [signal, () => this.#pass(signal)] as const),
+      ...ofKeys.map((signal) =>
+        [signal, reachedByKeys ? () => {} : () => this.#pass(signal)] as const
+      ),
+    ];
+    for (const [signal, listener] of this.#listeners) Deno.addSignalListener(signal, listener);
+  }
+
+  passTo(child: Deno.ChildProcess): void {
+    this.#child = child;
+    for (const signal of this.#early.splice(0)) child.kill(signal);
+  }
+
+  stop(): void {
+    for (const [signal, listener] of this.#listeners) Deno.removeSignalListener(signal, listener);
+  }
+
+  #pass(signal: Deno.Signal): void {
+    if (this.#child === null) this.#early.push(signal);
+    else this.#child.kill(signal);
+  }
 }
