@@ -135,24 +135,26 @@ function listen({ path, handler, fileSystem }: SocketOptions): Deno.HttpServer<D
 class DenoSocketServer implements SocketServer {
   readonly path: string;
   readonly #options: SocketOptions;
-  #server: Deno.HttpServer<Deno.UnixAddr>;
+  /** Null while one that ended by itself is not replaced yet. */
+  #server: Deno.HttpServer<Deno.UnixAddr> | null = null;
   #own: FileInfo;
   #closing = false;
-  /** Of the server that ended by itself and is to be replaced. */
+  /** Until it is replaced. */
   #listening: Promise<void> = Promise.resolve();
 
   constructor(server: Deno.HttpServer<Deno.UnixAddr>, options: SocketOptions, own: FileInfo) {
     this.path = options.path;
-    this.#server = server;
     this.#options = options;
     this.#own = own;
-    this.#watch(LISTEN_AGAIN_MS_MIN);
+    this.#serve(server, LISTEN_AGAIN_MS_MIN);
   }
 
   /** U5; `pauseMs` before the next try if this one ends. */
-  #watch(pauseMs: number): void {
+  #serve(server: Deno.HttpServer<Deno.UnixAddr>, pauseMs: number): void {
+    this.#server = server;
     const listenedMs = this.#options.clock.monotonic();
-    this.#server.finished.catch((error) => {
+    server.finished.catch((error) => {
+      this.#server = null;
       if (this.#closing) return;
       logger.error(
         "No connection can be accepted ({error}): too many are open for `ulimit -n`, or files. " +
@@ -184,9 +186,8 @@ class DenoSocketServer implements SocketServer {
     try {
       await requireFree(path, fileSystem);
       if (this.#closing) return true;
-      this.#server = listen(this.#options);
+      this.#serve(listen(this.#options), pauseMs);
       this.#own = fileSystem.lstat(path);
-      this.#watch(pauseMs);
       return true;
     } finally {
       lock.close();
@@ -208,13 +209,15 @@ class DenoSocketServer implements SocketServer {
   }
 
   async #shutDown(): Promise<void> {
+    const server = this.#server;
+    if (server === null) return;
     const late = Promise.withResolvers<"late">();
     const timer = this.#options.clock.after(LAST_ANSWERS_MS_MAX, () => late.resolve("late"));
-    const ended = await Promise.race([this.#server.shutdown(), late.promise]);
+    const ended = await Promise.race([server.shutdown(), late.promise]);
     timer.cancel();
     if (ended !== "late") return;
     logger.warn("Left a client that neither finished its request nor read its answer");
-    this.#server.unref();
+    server.unref();
   }
 
   async #lock(): Promise<FileHandle | null> {

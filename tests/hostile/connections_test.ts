@@ -4,19 +4,14 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { scaled } from "../harness/scale.ts";
-import { run } from "../crash/image.ts";
-import { isolated, sharedScenarios } from "../harness/scene.ts";
+import { sharedScenarios } from "../harness/scene.ts";
 import type { Scene } from "../harness/scene.ts";
 import { Connection, ConnectionLost, encodeRequest, type Reply } from "../harness/socket_client.ts";
 
 const test = sharedScenarios();
 const IDLE_CONNECTIONS = 2_000;
 const SLOW_HEADERS = 50;
-/** Open files that a daemon is left with, and connections that take them all. */
-const OPEN_FILES = 100;
-const CONNECTIONS_TOO_MANY = 200;
 const SLOW_BODIES = 50;
-const REOPENED_MS_MAX = 10_000;
 const HEALTH = "GET /v1/health HTTP/1.1\r\nhost: layerd\r\n\r\n";
 const MIB = 1_048_576;
 
@@ -184,64 +179,6 @@ test("two thousand idle connections and slow headers hold nobody up", async (sce
   }
   await assertWell(scene);
 });
-
-isolated(
-  "a daemon without open files left serves who is connected, and all once there are some",
-  async (scene) => {
-    await scene.start();
-    const connected = await Connection.open(scene.home.socket);
-    await ask(connected);
-    await run("prlimit", "--pid", `${scene.daemon.pid}`, `--nofile=${OPEN_FILES}:`);
-    const greedy: Connection[] = [];
-    try {
-      await openUntilRefused(scene, greedy);
-      await ask(connected);
-    } finally {
-      for (const connection of greedy) connection.close();
-    }
-    // The socket is made anew within a second; who asks meanwhile is told that nobody listens.
-    await untilAnswered(scene);
-    await ask(connected);
-    connected.close();
-    assertEquals(await scene.daemon.stop(), 0);
-  },
-);
-
-async function ask(connection: Connection): Promise<void> {
-  await connection.send(HEALTH);
-  assertEquals((await connection.readReply()).status, 200);
-}
-
-/** Until the daemon accepts no more: the backlog of a dead socket is refused. */
-async function openUntilRefused(scene: Scene, opened: Connection[]): Promise<void> {
-  try {
-    for (let n = 0; n < CONNECTIONS_TOO_MANY; n++) {
-      const connection = await Connection.open(scene.home.socket);
-      opened.push(connection);
-      await ask(connection);
-    }
-  } catch (error) {
-    const refused = error instanceof ConnectionLost ||
-      error instanceof Deno.errors.ConnectionRefused ||
-      error instanceof Deno.errors.ConnectionReset;
-    if (!refused) throw error;
-    return;
-  }
-  throw new Error("The daemon still accepts: its limit on open files was not met");
-}
-
-async function untilAnswered(scene: Scene): Promise<void> {
-  const untilMs = performance.now() + REOPENED_MS_MAX;
-  for (;;) {
-    try {
-      return await assertWell(scene);
-    } catch (error) {
-      if (performance.now() > untilMs) throw error;
-      // Nobody announces a socket to those who are not connected to it.
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
-}
 
 test("HEAD and OPTIONS get an answer", async (scene) => {
   for (const method of ["HEAD", "OPTIONS"]) {
