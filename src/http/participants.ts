@@ -1,7 +1,12 @@
 /** Handlers of participants, of what is in doubt with them, and of plans. */
 import { STATUS_CODE } from "@std/http";
 import { LayerdError } from "../core/errors.ts";
-import { parseParticipantName, type ParticipantName, quote } from "../core/ids.ts";
+import {
+  parseParticipantName,
+  parseRepositoryName,
+  type ParticipantName,
+  quote,
+} from "../core/ids.ts";
 import { type Plan, selectPattern } from "../core/pattern.ts";
 import { addParticipantBody, resolveBody } from "../protocol/participants.ts";
 import { planBody } from "../protocol/plans.ts";
@@ -75,9 +80,8 @@ function cannotPrepare(parts: AppParts, names: readonly string[]): string[] {
   const registered = new Set(parts.participants.documents().map(({ name }) => name));
   return names.flatMap((name) => {
     if (name.startsWith("git:")) {
-      const repository = name.slice("git:".length);
-      const isServed = parts.catalog.all().some((one) => one.name === repository);
-      return isServed ? [] : [`${name} cannot prepare: no repository is called ${repository}`];
+      const why = unwritable(parts, name.slice("git:".length));
+      return why === null ? [] : [`${name} cannot prepare: ${why}`];
     }
     if (!registered.has(name)) {
       return [`${name} cannot prepare: it is not registered (POST /v1/participants)`];
@@ -85,6 +89,17 @@ function cannotPrepare(parts: AppParts, names: readonly string[]): string[] {
     const refusal = parts.participants.refusal(parseParticipantName(name));
     return refusal === null ? [] : [`${name} cannot prepare: ${refusal.message}`];
   });
+}
+
+/** Why the repository can be written by nobody now (not registered, away, quarantined), or null. */
+function unwritable({ catalog }: AppParts, name: string): string | null {
+  try {
+    catalog.requireWritable(catalog.get(parseRepositoryName(name)));
+    return null;
+  } catch (error) {
+    if (error instanceof LayerdError) return error.message;
+    throw error;
+  }
 }
 
 async function undefinedSaga(parts: AppParts, plan: Plan): Promise<string[]> {

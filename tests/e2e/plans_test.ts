@@ -18,7 +18,7 @@ test("POST /v1/plans names who cannot prepare, and a saga that nobody has define
     participants: places,
     timeout_ms: 400,
     warnings: [
-      "git:nowhere cannot prepare: no repository is called nowhere",
+      'git:nowhere cannot prepare: No repository is registered as "nowhere"',
       "pg cannot prepare: it is not registered (POST /v1/participants)",
     ],
   });

@@ -1,48 +1,14 @@
 /** The README's tours, word for word: every command in them runs, and ends as the text says. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { fileURLToPath } from "node:url";
+import { blocksUnder, runBlocks } from "../harness/readme.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-
-/** The shell blocks between a heading and the next one. */
-async function blocksUnder(heading: string): Promise<string[]> {
-  const readme = await Deno.readTextFile(`${ROOT}README.md`);
-  const [, section] = new RegExp(`^## ${heading}$(.*?)^## `, "ms").exec(readme) ?? [];
-  assert(section !== undefined, `The README has no section "${heading}"`);
-  return [...section.matchAll(/^```sh$\n(.*?)^```$/gms)].map(([, block]) => block ?? "");
-}
-
-/** Runs the blocks in one shell; answers what each wrote. */
-async function run(blocks: readonly string[]): Promise<string[]> {
-  // Between the blocks a marker, so that each block's output can be looked at alone.
-  const script = [
-    "set -euo pipefail",
-    // By the tour's own socket: at its end it has forgotten where that was.
-    'stop() { scripts/layerd stop --socket "$PLAY/layerd.sock" >/dev/null 2>&1 || true; rm -rf "$PLAY"; }',
-    "trap stop EXIT",
-    ...blocks.flatMap((block) => [block, "echo ----"]),
-  ].join("\n");
-  const { code, stdout, stderr } = await new Deno.Command("bash", {
-    args: ["-c", script],
-    cwd: ROOT,
-    stdin: "null",
-    // As on a fresh machine: git knows nobody.
-    env: {
-      GIT_CONFIG_GLOBAL: "/dev/null",
-      GIT_CONFIG_NOSYSTEM: "1",
-      LAYERD_REPOSITORY: "",
-      LAYERD_TRANSACTION: "",
-    },
-  }).output();
-  const decoder = new TextDecoder();
-  assertEquals(code, 0, decoder.decode(stdout) + decoder.decode(stderr));
-  return decoder.decode(stdout).split("----\n");
-}
 
 Deno.test("README's tour runs word for word", async () => {
   const blocks = await blocksUnder("A five-minute tour");
   assertEquals(blocks.length, 5);
-  const [started, committed, conflict, shell] = await run(blocks);
+  const [started, committed, conflict, shell] = await runBlocks(blocks);
 
   assertStringIncludes(started ?? "", '"status":"ok"');
   assertEquals(committed?.match(/^[0-9a-f]{40} commit\trefs\/layers\//gm)?.length, 2);
@@ -56,7 +22,7 @@ Deno.test("README's tour runs word for word", async () => {
 Deno.test("README's saga runs word for word", async () => {
   const blocks = await blocksUnder("Sagas");
   assertEquals(blocks.length, 4);
-  const [, defined, shown, failed] = await run(blocks);
+  const [, defined, shown, failed] = await runBlocks(blocks);
   assertEquals(defined, "train\t1\n");
   assertStringIncludes(shown ?? "", "publish");
   assert(shown?.endsWith("y = 2x"), shown);

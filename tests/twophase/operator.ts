@@ -111,6 +111,8 @@ class Operator {
     assertStringIncludes(said.stderr, `layerd in-doubt resolve ${id} git:${one.name} OUTCOME`);
     const write = () => api.tryApply([put(one.name, LAYER, "g", "2")]);
     problemOf(await write(), 503, "repository_quarantined");
+    const plan = await this.#ok(["plan", `git:${one.name}`, "--duration-ms", "200"]);
+    assertStringIncludes(plan, `warning\tgit:${one.name} cannot prepare: Writing to repository`);
     await git(one.path, ["update-ref", ref, before.trim()]);
     const again = JSON.parse(await this.#ok(["in-doubt", "explain", id, "--json"]));
     const says = (name: string) =>

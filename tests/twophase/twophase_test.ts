@@ -6,6 +6,7 @@ import { PostgresServer } from "../participants/postgres.ts";
 import { playMatrix } from "./matrix.ts";
 import { playModel } from "./model.ts";
 import { playOperator } from "./operator.ts";
+import { playReadme } from "./readme.ts";
 import { contradictions, orphans } from "./recovery.ts";
 import { BESIDE, LAYER, settled, Stand } from "./stand.ts";
 import { playStorm } from "./storm.ts";
@@ -297,4 +298,9 @@ isolated(
 isolated(
   "an operator sees by the command line what is in doubt, and closes it, repositories included",
   (scene) => playOperator(scene, postgres),
+);
+
+Deno.test(
+  { name: "README's two-phase commit runs word for word", ...shared },
+  () => playReadme(postgres),
 );
