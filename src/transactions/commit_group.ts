@@ -33,11 +33,20 @@ import { repositoryError } from "./repository_errors.ts";
 
 const logger = getLogger(["layerd", "transactions"]);
 
+/** A member whose decision is durable. */
+interface Done {
+  readonly member: GroupMember;
+  readonly lsn: Lsn;
+}
+
 export class CommitGroup {
   readonly #parts: AdmissionParts;
   readonly #admission: Admission;
   /** What members relied on and native git took before their refs reached it. */
   readonly #lost = new Map<GroupMember, LayerdError>();
+  /** Monotonic milliseconds between which the group held any packed-refs.lock. */
+  #lockedMs = 0;
+  #unlockedMs = 0;
 
   constructor(parts: AdmissionParts, members: readonly GroupMember[]) {
     this.#parts = parts;
@@ -52,16 +61,27 @@ export class CommitGroup {
     return this.#admission.lanes;
   }
 
+  /** For how long native git met packed-refs.lock, and since when it does no more. */
+  get hold(): { readonly ms: number; readonly endMs: number } {
+    return { ms: this.#unlockedMs - this.#lockedMs, endMs: this.#unlockedMs };
+  }
+
   /** Takes the group to its end. Rejects only when the log failed for good. */
   async run(): Promise<ReadonlyMap<GroupMember, Verdict>> {
     this.#place();
+    this.#lockedMs = this.#parts.clock.monotonic();
     await this.#admission.admit();
     if (this.#members.length > 0 && await this.#stage() && this.#stillCommittable()) {
       await this.#decideAndPublish();
     } else {
-      await this.#admission.undo();
+      await this.#undo();
     }
     return this.#admission.verdicts;
+  }
+
+  async #undo(): Promise<void> {
+    await this.#admission.undo();
+    this.#unlockedMs = this.#parts.clock.monotonic();
   }
 
   /** The members' objects, in one pack for each repository, before any lock is taken. */
@@ -145,15 +165,18 @@ export class CommitGroup {
     } catch (error) {
       if (!(error instanceof LayerdError)) throw error;
       for (const member of this.#members) this.#admission.leave(member, refused(error));
-      await this.#admission.undo();
+      await this.#undo();
       return;
     }
     this.#parts.observer.observeGroup(this.#members.length);
     const stalled = await this.#publish();
     await this.#recordApplied(stalled);
-    this.#finish(lsns, stalled);
+    const done = this.#members.map((member, index) => ({ member, lsn: lsns[index] ?? (0 as Lsn) }));
+    this.#finish(done, stalled);
     for (const lane of this.#lanes.values()) await tidy(lane.repository);
     for (const lane of this.#lanes.values()) lane.repository.publisher.unlockPackedRefs();
+    this.#unlockedMs = this.#parts.clock.monotonic();
+    this.#index(done, stalled);
   }
 
   /** Renames in one go, so that no reader of ours sees one repository without the other. */
@@ -206,16 +229,7 @@ export class CommitGroup {
     if (records.length > 0) await forceStubbornly(this.#parts, records);
   }
 
-  #finish(lsns: readonly Lsn[], stalled: ReadonlyMap<RepositoryId, LayerdError>): void {
-    const done = this.#members.map((member, index) => ({ member, lsn: lsns[index] ?? (0 as Lsn) }));
-    const whole = done.filter(({ member }) =>
-      repositoriesOf(member).every((id) => !stalled.has(id))
-    );
-    this.#parts.ledger.record(whole.map(({ member, lsn }) => ({
-      lsn,
-      transaction: withProblem(member.request.transaction, this.#problemOf(member)),
-      idempotency: member.request.idempotency,
-    })));
+  #finish(done: readonly Done[], stalled: ReadonlyMap<RepositoryId, LayerdError>): void {
     for (const { member, lsn } of done) {
       const applied = member.request.parts.filter((part) => !stalled.has(part.repositoryId));
       for (const part of applied) this.#admission.releasePart(member, part);
@@ -230,6 +244,18 @@ export class CommitGroup {
         },
       );
     }
+  }
+
+  /** The ledger's rows, once native git waits for nothing of the group's any more. */
+  #index(done: readonly Done[], stalled: ReadonlyMap<RepositoryId, LayerdError>): void {
+    const whole = done.filter(({ member }) =>
+      repositoriesOf(member).every((id) => !stalled.has(id))
+    );
+    this.#parts.ledger.record(whole.map(({ member, lsn }) => ({
+      lsn,
+      transaction: withProblem(member.request.transaction, this.#problemOf(member)),
+      idempotency: member.request.idempotency,
+    })));
   }
 
   #problemOf(member: GroupMember): ProblemSummary | null {

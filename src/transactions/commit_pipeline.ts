@@ -191,15 +191,15 @@ export class GroupCommitPipeline implements CommitPipeline {
     this.#queue = this.#queue.filter((member) => !taken.has(member));
     const group = ready.filter((member) => !this.#meetsStall(member));
     if (group.length === 0) return;
-    const start = this.#parts.clock.monotonic();
+    const work = new CommitGroup(this.#parts, group);
     try {
-      const verdicts = await new CommitGroup(this.#parts, group).run();
+      const verdicts = await work.run();
       for (const member of group) this.#settle(member, verdicts.get(member));
     } catch (error) {
       for (const member of group) member.reject(logFailed(error));
       throw error;
     }
-    this.#leaveGap(group, start);
+    this.#leaveGap(group, work.hold);
     const parts = group.flatMap((member) => member.request.parts);
     const repositories = new Set(parts.map((part) => part.repositoryId));
     tidyPacks(this.#parts.catalog, repositories);
@@ -216,12 +216,12 @@ export class GroupCommitPipeline implements CommitPipeline {
     return Boolean(error);
   }
 
-  #leaveGap(group: readonly Waiting[], start: number): void {
+  #leaveGap(group: readonly Waiting[], hold: CommitGroup["hold"]): void {
     const now = this.#parts.clock.monotonic();
-    const gap = Math.min(GAP_MS_MAX, (now - start) * GAP_PER_HOLD);
+    const until = hold.endMs + Math.min(GAP_MS_MAX, hold.ms * GAP_PER_HOLD);
     for (const [id, freeAt] of this.#freeAt) if (freeAt < now) this.#freeAt.delete(id);
     for (const { request } of group) {
-      for (const part of request.parts) this.#freeAt.set(part.repositoryId, now + gap);
+      for (const part of request.parts) this.#freeAt.set(part.repositoryId, until);
     }
   }
 
