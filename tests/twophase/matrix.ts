@@ -10,7 +10,7 @@ import type { PostgresServer } from "../participants/postgres.ts";
 import { allCells, type Cell } from "./matrix_cells.ts";
 import { MatrixStage } from "./matrix_stage.ts";
 
-const REDUCED = 6;
+const REDUCED = 4;
 
 export async function playMatrix(scene: Scene, postgres: PostgresServer): Promise<void> {
   const stage = await MatrixStage.make(scene, postgres);
