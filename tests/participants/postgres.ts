@@ -39,6 +39,15 @@ function isAlive(pid: number): boolean {
   }
 }
 
+/** SIGKILL to what may have ended in this moment. */
+function killIfAny(pid: number): void {
+  try {
+    Deno.kill(pid, "SIGKILL");
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
 export class PostgresServer {
   #process: Deno.ChildProcess | null = null;
 
@@ -110,15 +119,18 @@ export class PostgresServer {
 
   /** SIGKILL of the server and all its processes, awaited. */
   async kill(): Promise<void> {
+    const children = this.#children();
     await this.#end("SIGKILL");
+    // A server process that has not noticed yet would still prepare a transaction.
+    for (const child of children) {
+      if (isAlive(child)) killIfAny(child);
+    }
+    while (children.some(isAlive)) await new Promise((again) => setTimeout(again, 2));
   }
 
   /** Stops the server and all its processes where they are; the answer lets them go on. */
   freeze(): () => void {
-    const { pid } = this;
-    const children = Deno.readTextFileSync(`/proc/${pid}/task/${pid}/children`)
-      .split(" ").filter((text) => text !== "").map(Number);
-    const all = [pid, ...children];
+    const all = [this.pid, ...this.#children()];
     for (const one of all) Deno.kill(one, "SIGSTOP");
     return () => {
       for (const one of all) {
@@ -168,6 +180,12 @@ export class PostgresServer {
   async remove(): Promise<void> {
     await this.#end("SIGQUIT");
     await Deno.remove(this.directory, { recursive: true });
+  }
+
+  #children(): number[] {
+    const { pid } = this;
+    return Deno.readTextFileSync(`/proc/${pid}/task/${pid}/children`)
+      .split(" ").filter((text) => text !== "").map(Number);
   }
 
   async #end(signal: Deno.Signal): Promise<void> {
