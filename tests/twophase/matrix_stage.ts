@@ -35,7 +35,7 @@ const REST_MS_MAX = 30_000;
 const REACH_MS_MAX = 15_000;
 
 /** What a client was told, where it was told anything. */
-type Told = Decision | "prepared" | "committing" | null;
+type Told = Decision | null;
 
 /** What keeps the protocol at a moment. */
 interface Stop {
@@ -70,13 +70,18 @@ export class MatrixStage {
     const veto = new ScriptedService();
     const directory = scene.path("wire");
     const pg = PostgresWire.listen(directory, postgres.socketPath);
-    let flags: ServiceWire | null = null;
+    const services: ServiceWire[] = [];
     const stand = await Stand.make(scene, postgres, {
       postgres: directory,
-      service: (port) => (flags = new ServiceWire(port)).baseUrl,
+      service: (port) => {
+        const wire = new ServiceWire(port);
+        services.push(wire);
+        return wire.baseUrl;
+      },
       also: [veto.host],
     });
-    if (flags === null) throw new Error("The stand asked for no way to the service");
+    const [flags] = services;
+    if (flags === undefined) throw new Error("The stand asked for no way to the service");
     const address = { base_url: `http://${veto.host}`, timeout_ms: 10_000 };
     await stand.register({ name: "veto", kind: "http", ...address });
     const [first] = stand.repositories;
