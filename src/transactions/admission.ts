@@ -17,6 +17,7 @@ import type { ObjectStore, Repository } from "../git/repository.ts";
 import { type AdmissionParts, type GroupMember, refsOf, type Verdict } from "./group_member.ts";
 import { Lane } from "./lane.ts";
 import type { CommitRequest } from "./pipeline.ts";
+import { movedSince } from "./moved_refs.ts";
 import { lockRefusal, repositoryError } from "./repository_errors.ts";
 
 const logger = getLogger(["layerd", "transactions"]);
@@ -128,14 +129,7 @@ export class Admission {
       if (member.prepared) {
         return { kind: "contradicted", reason: "A prepared ref was moved", conflicts };
       }
-      const names = conflicts.map((conflict) => conflict.ref).join(", ");
-      return refused(
-        new LayerdError(
-          "write_conflict",
-          `${names} moved since the snapshot of transaction ${transactionId}`,
-          { conflicts },
-        ),
-      );
+      return refused(movedSince(transactionId, conflicts));
     }
     for (const part of parts) {
       const error = this.#lane(part).refusal(part) ?? await this.#missingObject(member, part);

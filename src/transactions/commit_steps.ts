@@ -142,7 +142,7 @@ export class CommitSteps {
     const parts: RepositoryPart[] = [];
     try {
       parts.push(...await buildParts(transaction, clock.now(), durable));
-      if (header.isolation === "optimistic") await access.lockForCommit(transaction);
+      if (header.isolation === "optimistic") await access.lockForCommit(transaction, parts);
       const nowMs = clock.monotonic();
       const votesMs = transaction.changes.calls.length === 0 ? 0 : header.prepareTimeoutMs;
       const wantedUntilMs = nowMs + header.lockTimeoutMs + votesMs +

@@ -8,9 +8,11 @@
  *     first touch saw; locks are taken by lockForCommit() only, in one sorted order.
  */
 import { LAYER_REF_PREFIX, type ObjectId, type RefName } from "../core/ids.ts";
+import type { RepositoryPart } from "../core/log_record.ts";
 import type { LockMode } from "../core/transaction_document.ts";
 import type { Repository } from "../git/repository.ts";
 import type { LockWaits } from "./lock_waits.ts";
+import { refuseMoved } from "./moved_refs.ts";
 import type { HeldLock, OpenTransaction } from "./open_transaction.ts";
 
 export class LayerAccess {
@@ -63,8 +65,14 @@ export class LayerAccess {
     }
   }
 
-  /** Optimistic isolation: locks what is written and verified, before the pipeline looks. */
-  async lockForCommit(transaction: OpenTransaction): Promise<void> {
+  /**
+   * Optimistic isolation: locks what is written and verified, and refuses what came too late,
+   * before the pipeline looks.
+   */
+  async lockForCommit(
+    transaction: OpenTransaction,
+    parts: readonly RepositoryPart[],
+  ): Promise<void> {
     const locks: HeldLock[] = [];
     for (const { repository, layers, checks } of transaction.changes.repositories) {
       for (const ref of checks.keys()) locks.push({ repository, ref, mode: "shared" });
@@ -73,6 +81,8 @@ export class LayerAccess {
       }
     }
     for (const lock of sorted(locks)) await this.lock(transaction, lock, null);
+    const repositories = [...transaction.changes.repositories].map(({ repository }) => repository);
+    refuseMoved(transaction.id, repositories, parts);
   }
 
   #see(transaction: OpenTransaction, repository: Repository, ref: RefName): ObjectId | null {

@@ -37,6 +37,17 @@ Deno.test("of two optimistic writers of one layer the second conflicts, of two l
     assertEquals(await scene.text("a", "f"), "1");
   }));
 
+Deno.test("an optimistic commit that comes too late is refused without git's locks", () =>
+  withEngine(async (scene) => {
+    await scene.run(create("a"));
+    const late = await scene.openTransaction(optimistic);
+    await scene.manager.stage(late, [put("a", "f", "late")]);
+    await scene.run(put("a", "f", "1"));
+    // With a native lock in the way the pipeline could not answer before the lock's timeout.
+    await Deno.writeTextFile(`${scene.path("app")}/.git/refs/layers/a.lock`, "");
+    assertEquals(await codeAndState(scene.manager.commit(late)), ["write_conflict", "rolled_back"]);
+  }));
+
 Deno.test("verify excludes write skew", () =>
   withEngine(async (scene) => {
     const { results } = await scene.run(create("a"), create("b"));
