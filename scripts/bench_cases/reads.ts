@@ -1,7 +1,7 @@
-/** Reads of files and trees, warm, from loose objects and from a large pack. */
+/** Reads of files, trees and views, warm and cold, and from a large pack. */
 import { BenchDaemon } from "../bench_kit/daemon.ts";
 import { type Context, fastImport, newRepository } from "../bench_kit/context.ts";
-import { measure, median } from "../bench_kit/figures.ts";
+import { measure, median, timed } from "../bench_kit/figures.ts";
 import type { Row, Section } from "../bench_kit/report.ts";
 
 const repository = "bench";
@@ -45,6 +45,7 @@ export async function reads(context: Context): Promise<Section[]> {
         await daemon.client.tree(repository, "l0");
       }),
     );
+    rows.push(...await views(context, daemon));
     const { growthMiB, coldMs, row } = await fromPack(context, daemon);
     rows.push(row);
     return [{
@@ -62,6 +63,22 @@ export async function reads(context: Context): Promise<Section[]> {
   } finally {
     await daemon.stop();
   }
+}
+
+/** A view of all layers, whole and one file of it; cold is the first after a start. */
+async function views(context: Context, daemon: BenchDaemon): Promise<Row[]> {
+  const layers = Array.from({ length: LAYERS }, (_, number) => `l${number}`);
+  await daemon.stop();
+  await daemon.start();
+  const coldMs = await timed(() => daemon.client.views.view(repository, { layers }));
+  const whole = async () => void await daemon.client.views.view(repository, { layers });
+  const one = async () =>
+    void await daemon.client.views.view(repository, { layers }, { path: "f0.txt" });
+  return [
+    { name: `view of ${LAYERS} layers, cold`, values: [null, coldMs, null] },
+    await single(`view of ${LAYERS} layers, warm, 1 client`, context, whole),
+    await single(`one file of that view, warm, 1 client`, context, one),
+  ];
 }
 
 async function fromPack(context: Context, daemon: BenchDaemon) {
