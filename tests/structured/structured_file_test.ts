@@ -205,9 +205,8 @@ Deno.test("readStructured() refuses a YAML alias bomb", () => {
   for (let n = 1; n < 12; n += 1) {
     lines.push(`a${n}: &a${n} [${Array(10).fill(`*a${n - 1}`).join(",")}]`);
   }
-  const from = performance.now();
+  // Written out it has 10^12 scalars: to count them would end no test.
   assertThrows(() => read("a.yaml", lines.join("\n")), NotStructured);
-  assert(performance.now() - from < 5_000);
 });
 
 Deno.test("a key called __proto__ is a key like any other", () => {
