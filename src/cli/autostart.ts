@@ -11,7 +11,7 @@ import { startInBackground } from "./background.ts";
 import type { CliHost } from "./host.ts";
 import { logFile, stateDirectory } from "./locations.ts";
 import type { Output } from "./output.ts";
-import { AnsweredNo } from "./exit_codes.ts";
+import { AnsweredNo, NotPermitted } from "./exit_codes.ts";
 
 /** Whether a missing daemon is started for this command. */
 export function startsDaemon(host: CliHost, socketOption: string | undefined): boolean {
@@ -44,7 +44,8 @@ export async function ensureDaemon(host: CliHost, socket: string, output: Output
       await startInBackground(host, client, serve, log);
     } catch (failure) {
       // The command could not run because no daemon answers: 69, whatever kept it from starting.
-      if (failure instanceof AnsweredNo) output.note(`layerd: ${failure.message}`);
+      const said = failure instanceof AnsweredNo || failure instanceof NotPermitted;
+      if (said) output.note(`layerd: ${failure.message}`);
       throw new DaemonUnreachable(socket, false, failure);
     }
   } finally {

@@ -8,7 +8,7 @@ import {
   type LayerdClient,
   LayerdProblem,
 } from "../client/client.ts";
-import { AnsweredNo } from "./exit_codes.ts";
+import { AnsweredNo, EXIT, NotPermitted } from "./exit_codes.ts";
 import type { CliHost, ServeOptions } from "./host.ts";
 
 const POLL_MS = 20;
@@ -25,6 +25,8 @@ export async function startInBackground(
   serve: ServeOptions,
   log: string,
 ): Promise<number> {
+  // What earlier daemons said is not why this one ended.
+  const said = await lengthOf(host, log);
   const child = new Deno.Command(host.launcher, {
     args: [
       "serve",
@@ -48,7 +50,10 @@ export async function startInBackground(
   const ended = child.status.then(({ code }) => ({ code }));
   for (let poll = 0; poll < READY_POLLS_MAX; poll++) {
     const end = await Promise.race([ended, pause()]);
-    if (end !== null) throw new AnsweredNo(await whyItEnded(host, log, end.code));
+    if (end !== null) {
+      const why = await whyItEnded(host, log, said, end.code);
+      throw end.code === EXIT.permission ? new NotPermitted(why) : new AnsweredNo(why);
+    }
     if (await isReady(client)) return child.pid;
   }
   throw new AnsweredNo(`Process ${child.pid} is not ready yet; it goes on, see ${log}`);
@@ -78,10 +83,33 @@ async function isReady(client: LayerdClient): Promise<boolean> {
   }
 }
 
-async function whyItEnded(host: CliHost, log: string, code: number): Promise<string> {
-  const text = new TextDecoder().decode(await host.readFile(log));
-  const last = text.trimEnd().split("\n").slice(-LOG_LINES_SHOWN).join("\n  ");
+async function whyItEnded(
+  host: CliHost,
+  log: string,
+  said: number,
+  code: number,
+): Promise<string> {
+  const bytes = await bytesIfAny(host, log);
+  if (bytes === null) return `The daemon cannot write its log ${log}: choose another --state-dir`;
+  const text = new TextDecoder().decode(bytes.subarray(bytes.length < said ? 0 : said)).trimEnd();
+  if (text === "") return `The daemon ended with exit code ${code} and wrote nothing to ${log}`;
+  const last = text.split("\n").slice(-LOG_LINES_SHOWN).join("\n  ");
   return `The daemon ended with exit code ${code}; ${log} says last:\n  ${last}`;
+}
+
+async function lengthOf(host: CliHost, log: string): Promise<number> {
+  return (await bytesIfAny(host, log))?.length ?? 0;
+}
+
+/** A log that is not there, or not ours to read, says nothing. */
+async function bytesIfAny(host: CliHost, log: string): Promise<Uint8Array | null> {
+  try {
+    return await host.readFile(log);
+  } catch (error) {
+    const kinds = [Deno.errors.NotFound, Deno.errors.PermissionDenied, Deno.errors.NotADirectory];
+    if (kinds.some((kind) => error instanceof kind)) return null;
+    throw error;
+  }
 }
 
 function pause(): Promise<null> {

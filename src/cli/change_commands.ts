@@ -12,6 +12,7 @@ import {
 import { UsageError } from "./exit_codes.ts";
 import { contentOf, stage } from "./file_commands.ts";
 import type { CliHost } from "./host.ts";
+import { namingHolders } from "./waiting.ts";
 
 type ChangeOptions = ClientOptions & RepositoryOption & TransactionOption;
 
@@ -73,14 +74,18 @@ function addUndo(program: Command, host: CliHost): void {
     .option("-m, --message <text>", "message of its commits")
     .addHelpText(
       "after",
-      "\nExit code 1 where any of it has changed since; then nothing is undone. " +
+      "\nExit code 1 where any of it has changed since (in structured files, the same keys); " +
+        "then nothing is undone. " +
         "`layerd log` names the transactions.\n\n" +
         "  layerd undo 01JZ8Y6S3K8Q4T2W5X7Y9Z1A3B",
     )
     .action((id: string, options: ClientOptions & { readonly message?: string }) =>
-      withSession(host, options, async ({ client, output }) => {
+      withSession(host, options, async (session) => {
+        const { client, output } = session;
         const { message } = options;
-        const transaction = await client.undo(id, message === undefined ? {} : { message });
+        const locks = (await client.transaction(id)).results;
+        const undo = () => client.undo(id, message === undefined ? {} : { message });
+        const transaction = await namingHolders(session, { locks }, undo);
         output.answer(
           { transaction },
           transaction.results.map((r) =>

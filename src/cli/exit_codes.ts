@@ -24,8 +24,14 @@ export class AnsweredNo extends Error {
   override readonly name = "AnsweredNo";
 }
 
+/** The user may not do this here; the message says what is in the way. */
+export class NotPermitted extends Error {
+  override readonly name = "NotPermitted";
+}
+
 export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof UsageError) return EXIT.usage;
+  if (error instanceof NotPermitted) return EXIT.permission;
   if (error instanceof AnsweredNo) return EXIT.no;
   if (error instanceof DaemonUnreachable) {
     return error.permissionDenied ? EXIT.permission : EXIT.unreachable;

@@ -16,6 +16,7 @@ import {
   withTransaction,
 } from "./client_command.ts";
 import { UsageError } from "./exit_codes.ts";
+import { counted } from "./output.ts";
 import type { CliHost } from "./host.ts";
 import { namingHolders } from "./waiting.ts";
 
@@ -127,7 +128,7 @@ export function stage(
       () => session.client.stage(id, operations),
     );
     session.output.answer({ transaction }, []);
-    session.output.note(`Staged; ${transaction.operations} operations in ${id}`);
+    session.output.note(`Staged; ${counted(transaction.operations, "operation")} in ${id}`);
   });
 }
 

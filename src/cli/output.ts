@@ -1,6 +1,12 @@
 /** Data goes to standard output, everything meant for a person to standard error. */
 import type { CliHost } from "./host.ts";
-import { LayerdProblem, type ProblemDocument } from "../client/client.ts";
+import {
+  ConnectionLost,
+  DaemonUnreachable,
+  LayerdProblem,
+  type ProblemDocument,
+} from "../client/client.ts";
+import { EXIT, exitCodeOf, UsageError } from "./exit_codes.ts";
 
 export class Output {
   readonly #host: CliHost;
@@ -34,13 +40,10 @@ export class Output {
     this.#host.stderr(this.#encoder.encode(`${text}\n`));
   }
 
-  /** Why the command failed: the problem document with `--json`, where there is one. */
+  /** Why the command failed: a problem document with `--json`, the daemon's where it is one. */
   failure(error: unknown): void {
-    if (this.#json && error instanceof LayerdProblem) {
-      this.note(JSON.stringify(error.problem, null, 2));
-      return;
-    }
-    const [first = "", ...rest] = describe(error);
+    if (this.#json) return this.note(JSON.stringify(problemOf(error), null, 2));
+    const [first = "", ...rest] = describe(error, this.#host.env("LAYERD_TRANSACTION"));
     this.note(this.#red(first));
     for (const line of rest) this.note(line);
   }
@@ -50,6 +53,11 @@ export class Output {
   }
 }
 
+/** `1 file`, `2 files`. */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
 /** Colour only on a terminal; NO_COLOR and FORCE_COLOR decide against and for it (no-color.org). */
 export function wantsColour(host: CliHost, isTerminal: boolean): boolean {
   if ((host.env("NO_COLOR") ?? "") !== "") return false;
@@ -57,7 +65,28 @@ export function wantsColour(host: CliHost, isTerminal: boolean): boolean {
   return forced === "" ? isTerminal : forced !== "0";
 }
 
-function describe(error: unknown): string[] {
+/**
+ * The daemon's problem, or one of the same form (RFC 9457) for what went wrong before it was
+ * asked: with a code where the daemon would say the same, else of the type `about:blank`.
+ */
+function problemOf(error: unknown): object {
+  if (error instanceof LayerdProblem) return error.problem;
+  const detail = error instanceof Error ? error.message : String(error);
+  const known = { detail, retryable: false, exit_code: exitCodeOf(error) };
+  if (error instanceof UsageError) {
+    const [type, title] = ["urn:layerd:error:invalid_request", "Wrong usage of the command"];
+    return { type, title, status: 400, code: "invalid_request", ...known };
+  }
+  if (exitCodeOf(error) === EXIT.permission) {
+    const [type, title] = ["urn:layerd:error:permission_denied", "Permission denied"];
+    return { type, title, status: 403, code: "permission_denied", ...known };
+  }
+  const lost = error instanceof DaemonUnreachable || error instanceof ConnectionLost;
+  const title = lost ? "The daemon does not answer" : "The command did not succeed";
+  return { type: "about:blank", title, ...known };
+}
+
+function describe(error: unknown, current: string | undefined): string[] {
   const message = error instanceof Error ? error.message : String(error);
   if (!(error instanceof LayerdProblem)) return [`layerd: ${message}`];
   const { problem } = error;
@@ -78,7 +107,11 @@ function describe(error: unknown): string[] {
   for (const holder of problem.holders ?? []) {
     lines.push(`  held ${holder.mode} by ${holder.transaction_id} since ${holder.since}`);
   }
-  const next = wasRolledBack(problem) ? AFTER_ROLLBACK : NEXT_STEPS[problem.code];
+  const next = wasRolledBack(problem)
+    ? AFTER_ROLLBACK
+    : problem.code === "invalid_transition" && problem.transaction_id === current
+    ? STILL_NAMED
+    : NEXT_STEPS[problem.code];
   if (next !== undefined) lines.push(`  ${next}`);
   return lines;
 }
@@ -90,6 +123,7 @@ function wasRolledBack({ code, transaction }: ProblemDocument): boolean {
 }
 
 const LEAVES_OPEN: ReadonlySet<string> = new Set(["lock_timeout", "repository_locked", "no_space"]);
+const STILL_NAMED = "LAYERD_TRANSACTION still names it: `unset LAYERD_TRANSACTION`";
 const AFTER_ROLLBACK = "Nothing is left open: run it again";
 
 /** What a person does about a refusal, where that is always the same. */
@@ -100,7 +134,6 @@ const NEXT_STEPS: Partial<Record<string, string>> = {
   lock_timeout: "The transaction is still open: try again, or `layerd rollback`",
   repository_locked: "The transaction is still open: try again when the other git process is done",
   no_space: "The transaction is still open: make space and try again",
-  invalid_transition: "Where LAYERD_TRANSACTION still names a transaction that has ended, unset it",
   repository_not_found: "`layerd repo list` names the repositories",
   layer_not_found: "`layerd layer list` names the layers, `layerd layer create` stages a new one",
 };

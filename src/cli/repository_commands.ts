@@ -8,12 +8,12 @@ import {
   parseCount,
   repositoryOf,
   type RepositoryOption,
-  transactionOf,
   type TransactionOption,
   withRepository,
   withSession,
   withTransaction,
 } from "./client_command.ts";
+import { stage } from "./file_commands.ts";
 import type { CliHost } from "./host.ts";
 
 export function addRepositoryCommands(program: Command, host: CliHost): void {
@@ -64,20 +64,14 @@ type LayerOptions = ClientOptions & RepositoryOption & TransactionOption;
 export function addLayerCommands(program: Command, host: CliHost): void {
   const layer = program.command("layer").description("create, delete and list layers");
 
-  const stage = (options: LayerOptions, operation: (repository: string) => OperationBody) =>
-    withSession(host, options, async (session) => {
-      const id = transactionOf(host, options.transaction);
-      const repository = await repositoryOf(session, options);
-      const transaction = await session.client.stage(id, [operation(repository)]);
-      session.output.answer({ transaction }, []);
-      session.output.note(`Staged; ${transaction.operations} operations in ${id}`);
-    });
+  const stageHere = (options: LayerOptions, operation: (repository: string) => OperationBody) =>
+    stage(host, options, (_session, _id, repository) => Promise.resolve(operation(repository)));
 
   withTransaction(withRepository(clientCommand(layer, "create <layer>")))
     .description("stage the creation of a layer")
     .option("--from <origin>", "layer, full ref or commit id to start from")
     .action((name: string, options: LayerOptions & { from?: string }) =>
-      stage(options, (repository) => ({
+      stageHere(options, (repository) => ({
         op: "create_layer",
         repository,
         layer: name,
@@ -88,7 +82,7 @@ export function addLayerCommands(program: Command, host: CliHost): void {
   withTransaction(withRepository(clientCommand(layer, "delete <layer>")))
     .description("stage the deletion of a layer")
     .action((name: string, options: LayerOptions) =>
-      stage(options, (repository) => ({ op: "delete_layer", repository, layer: name }))
+      stageHere(options, (repository) => ({ op: "delete_layer", repository, layer: name }))
     );
 
   withRepository(clientCommand(layer, "list"))

@@ -7,7 +7,7 @@ import { addChangeCommands } from "./change_commands.ts";
 import { addCompletionCommand } from "./completion.ts";
 import { addDaemonCommands } from "./daemon_commands.ts";
 import { addDoctorCommand } from "./doctor_command.ts";
-import { EXIT, exitCodeOf } from "./exit_codes.ts";
+import { EXIT, exitCodeOf, UsageError } from "./exit_codes.ts";
 import { addExamples } from "./examples.ts";
 import { addFileCommands } from "./file_commands.ts";
 import type { CliHost } from "./host.ts";
@@ -31,11 +31,39 @@ export async function runCli(argv: readonly string[], host: CliHost): Promise<nu
     await program.parseAsync([...argv], { from: "user" });
     return exitCode;
   } catch (error) {
-    // Commander has said what is wrong; --help and --version end here too.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
-    outputFor(host, { json: argv.includes("--json") }).failure(error);
-    return exitCodeOf(error);
+    // --help and --version end here too.
+    if (error instanceof CommanderError && error.exitCode === 0) return EXIT.done;
+    // A group of commands without one of them: its help was printed instead.
+    if (error instanceof CommanderError && error.code === "commander.help") return EXIT.usage;
+    const output = outputFor(host, { json: wantsJson(argv) });
+    const failure = error instanceof CommanderError ? usageErrorOf(error) : error;
+    output.failure(failure);
+    if (failure instanceof UsageError && !wantsJson(argv)) {
+      output.note(`  \`${commandNamed(program, argv)} --help\` says how it is used`);
+    }
+    return exitCodeOf(failure);
   }
+}
+
+/** What stands behind `--` is another command's. */
+function wantsJson(argv: readonly string[]): boolean {
+  const end = argv.indexOf("--");
+  return (end < 0 ? argv : argv.slice(0, end)).includes("--json");
+}
+
+function usageErrorOf({ message }: CommanderError): UsageError {
+  return new UsageError(message.replace(/^error: /, ""));
+}
+
+/** The command that the arguments name, as far as they name one. */
+function commandNamed(program: Command, argv: readonly string[]): string {
+  let [command, name] = [program, program.name()];
+  for (const word of argv) {
+    const next = command.commands.find((one) => one.name() === word);
+    if (next === undefined) break;
+    [command, name] = [next, `${name} ${word}`];
+  }
+  return name;
 }
 
 function buildProgram(host: CliHost, exitWith: (code: number) => void): Command {
@@ -47,6 +75,8 @@ function buildProgram(host: CliHost, exitWith: (code: number) => void): Command 
     .configureOutput({
       writeOut: (text) => host.stdout(encoder.encode(text)),
       writeErr: (text) => host.stderr(encoder.encode(text)),
+      // runCli() says it, in the form that was asked for.
+      outputError: () => {},
       getOutHasColors: () => wantsColour(host, host.stdoutIsTerminal),
       getErrHasColors: () => wantsColour(host, host.stderrIsTerminal),
     })

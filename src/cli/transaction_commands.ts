@@ -231,13 +231,18 @@ function addApply(program: Command, host: CliHost): void {
     .description("perform and commit the transaction that a JSON or YAML file (or -) describes")
     .option("--idempotency-key <key>", "makes a repeat answer with the first outcome")
     .action((file: string, options: ClientOptions & { idempotencyKey?: string }) =>
-      withSession(host, options, async ({ client, output }) => {
+      withSession(host, options, async (session) => {
         const body = await readApplyFile(host, file);
-        const transaction = await client.begin(
-          { ...body, commit: true },
-          options.idempotencyKey === undefined ? {} : { idempotencyKey: options.idempotencyKey },
+        const locks = (body.operations ?? []).flatMap((operation) =>
+          "layer" in operation ? [operation] : []
         );
-        reportCommit(output, transaction);
+        const { idempotencyKey } = options;
+        const apply = () =>
+          session.client.begin(
+            { ...body, commit: true },
+            idempotencyKey === undefined ? {} : { idempotencyKey },
+          );
+        reportCommit(session.output, await namingHolders(session, { locks }, apply));
       })
     );
 }

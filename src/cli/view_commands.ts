@@ -17,6 +17,7 @@ import {
 } from "./client_command.ts";
 import { AnsweredNo, UsageError } from "./exit_codes.ts";
 import type { CliHost } from "./host.ts";
+import { counted } from "./output.ts";
 
 type StackOptions = ClientOptions & RepositoryOption;
 type ViewOptions = StackOptions & TransactionOption;
@@ -224,7 +225,9 @@ function tell(output: Session["output"], target: string, result: Materialized): 
     case "written": {
       output.answer(result, []);
       const { written, linked, removed, restored } = result;
-      output.note(`${target}: ${written} files written, ${linked} unchanged, ${removed} removed`);
+      output.note(
+        `${target}: ${counted(written, "file")} written, ${linked} unchanged, ${removed} removed`,
+      );
       for (const path of restored) output.note(`  put back: ${path}`);
       return;
     }

@@ -10,6 +10,7 @@ import {
   withRunningDaemon,
   withSession,
 } from "./client_command.ts";
+import { eventLine } from "./event_line.ts";
 import { AnsweredNo } from "./exit_codes.ts";
 import { graphLines } from "./graph.ts";
 import type { CliHost } from "./host.ts";
@@ -96,10 +97,7 @@ function addEvents(program: Command, host: CliHost): void {
       withSession(host, options, async ({ client, output }) => {
         const { after } = options;
         for await (const event of client.events(after === undefined ? {} : { after })) {
-          output.item(
-            event,
-            `${event.id}\t${event.at}\t${event.type}\t${JSON.stringify(event.data)}`,
-          );
+          output.item(event, eventLine(event));
         }
         output.note("The daemon ended the stream");
       })

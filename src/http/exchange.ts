@@ -76,8 +76,14 @@ export function answer(
 ): Response {
   return new Response(body, {
     status,
-    headers: { ...headers, "x-request-id": c.get("requestId") },
+    headers: { ...headers, ...lengthOf(c, body), "x-request-id": c.get("requestId") },
   });
+}
+
+/** What a HEAD request is told of the body that it does not get. */
+function lengthOf(c: AppContext, body: BodyInit | null): Readonly<Record<string, string>> {
+  if (c.req.raw.method !== "HEAD" || typeof body !== "string") return {};
+  return { "content-length": String(new TextEncoder().encode(body).length) };
 }
 
 /** The query by its schema. */

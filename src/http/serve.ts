@@ -21,12 +21,14 @@ import type { DaemonControl, DaemonPhase } from "./daemon_control.ts";
 import { healthDocument } from "./health.ts";
 import { configureLogs } from "./logs.ts";
 import { openSagas } from "./open_sagas.ts";
-import { serveSocket } from "./server.ts";
+import { serveSocket, SocketRefused } from "./server.ts";
 
 const logger = getLogger(["layerd", "daemon"]);
 
 const EXIT_STOPPED = 0;
 const EXIT_REFUSED = 1;
+/** The user may not, or others could: EX_NOPERM of sysexits. */
+const EXIT_FORBIDDEN = 77;
 /** The log failed; EX_IOERR of sysexits, so that a supervisor can tell it from a refusal. */
 const EXIT_LOG_FAILED = 74;
 
@@ -57,8 +59,13 @@ export async function serveDaemon(options: DaemonOptions): Promise<number> {
     return EXIT_STOPPED;
   } catch (error) {
     logger.fatal("layerd does not start: {error}", { error: messageOf(error) });
-    return EXIT_REFUSED;
+    return isForbidden(error) ? EXIT_FORBIDDEN : EXIT_REFUSED;
   }
+}
+
+function isForbidden(error: unknown): boolean {
+  return error instanceof Deno.errors.PermissionDenied ||
+    (error instanceof SocketRefused && error.reason === "unsafe_directory");
 }
 
 class Daemon implements DaemonControl {

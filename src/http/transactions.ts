@@ -2,6 +2,7 @@
 import { STATUS_CODE } from "@std/http";
 import type { z } from "zod";
 import { LayerdError } from "../core/errors.ts";
+import { parseRepositoryName } from "../core/ids.ts";
 import { PREPARE_TIMEOUT_MS_DEFAULT, WAIT_TIMEOUT_MS_DEFAULT } from "../core/limits.ts";
 import { selectPattern } from "../core/pattern.ts";
 import type { TransactionDocument } from "../core/transaction_document.ts";
@@ -69,6 +70,7 @@ function beginAndRead(parts: AppParts): Pick<
         : { ...rest, tenantId: tenant_id };
       // One more than asked for tells whether there is a next page.
       const found = parts.manager.list(filter, limit + 1, cursor ?? null);
+      if (found.length === 0) requireKnown(parts, filter);
       const transactions = found.slice(0, limit);
       const last = transactions.at(-1);
       return answerJson(c, {
@@ -95,6 +97,12 @@ function beginAndRead(parts: AppParts): Pick<
 
     checkTransaction: async (c) => answerJson(c, await parts.manager.health(transactionIdOf(c))),
   };
+}
+
+/** A repository that is not served may have had transactions; one that never had is unknown. */
+function requireKnown({ manager, catalog }: AppParts, { repository }: LedgerFilter): void {
+  if (repository === undefined || manager.list({ repository }, 1, null).length > 0) return;
+  catalog.get(parseRepositoryName(repository));
 }
 
 async function beginRequestOf(c: AppContext, parts: AppParts): Promise<BeginRequest> {

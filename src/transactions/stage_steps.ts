@@ -52,8 +52,8 @@ export class StageSteps {
     refuseTooMany(transaction.changes.operations + operations.length);
     let since = clock.monotonic();
     await this.whole(transaction, signal, async (context) => {
-      for (const operation of operations) {
-        await applyOperation(context, operation);
+      for (const [index, operation] of operations.entries()) {
+        await placing(index, () => applyOperation(context, operation));
         if (clock.monotonic() - since < WORK_MS_MAX) continue;
         await clock.sleep(0);
         since = clock.monotonic();
@@ -123,6 +123,16 @@ export class StageSteps {
     if (problem.code !== "deadlock") return problem;
     const document = this.#parts.steps.rollBack(transaction, problemOf(problem));
     return problem.with({ transaction: document });
+  }
+}
+
+/** A refusal names the field as the decoder does: `operations[3].from`. */
+async function placing(index: number, apply: () => Promise<void>): Promise<void> {
+  try {
+    await apply();
+  } catch (error) {
+    if (!(error instanceof LayerdError) || error.details.field === undefined) throw error;
+    throw error.with({ field: `operations[${index}].${error.details.field}` });
   }
 }
 

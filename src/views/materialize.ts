@@ -33,7 +33,7 @@ export async function materialize(
 ): Promise<Materialized> {
   for (const { path } of view.files) parseFilePath(path);
   const store = join(dirname(target), `.${basename(target)}.layerd`);
-  if (files.lstatIfAny(store) === null) files.makeDirectory(store, 0o755);
+  makeDirectories(files, store);
   const lock = files.open(join(store, "lock"), {
     read: true,
     write: true,
@@ -48,6 +48,13 @@ export async function materialize(
   } finally {
     lock.close();
   }
+}
+
+/** Missing parents are made: a new machine has no `~/.config` yet. */
+function makeDirectories(files: FileSystem, directory: string): void {
+  if (files.lstatIfAny(directory) !== null) return;
+  makeDirectories(files, dirname(directory));
+  files.makeDirectory(directory, 0o755);
 }
 
 /** The version that TARGET names. */

@@ -53,6 +53,20 @@ Deno.test("layerd start says why the daemon did not start", async () => {
     assertEquals([code, stdout], [1, ""]);
     assertStringIncludes(stderr, "/nowhere");
     assertStringIncludes(stderr, "daemon.log");
+
+    // The socket's directory is one that others can enter; the last start's reason is not shown.
+    await Deno.chmod(`${home.directory}/run/layerd`, 0o755);
+    const open = await home.layerd(["start", "--json"]);
+    assertEquals([open.code, open.stdout], [77, ""]);
+    const { code: said, detail } = JSON.parse(open.stderr);
+    assertEquals(said, "permission_denied");
+    assertStringIncludes(detail, "run: chmod 700");
+    assert(!detail.includes("/nowhere"), detail);
+
+    await Deno.writeTextFile(`${home.directory}/file`, "");
+    const unwritable = await home.layerd(["start", "--state-dir", `${home.directory}/file/state`]);
+    assertEquals([unwritable.code, unwritable.stdout], [77, ""]);
+    assertStringIncludes(unwritable.stderr, "choose another --state-dir");
   } finally {
     await home.remove();
   }

@@ -110,6 +110,19 @@ Deno.test("a command that waits for a lock names the holder", async () => {
     const staged = await home.layerd(["put", "base", "a", "-t", second], { stdin: "1" });
     assertEquals(staged.code, 75);
     assertStringIncludes(staged.stderr, `Waiting for base of app: held exclusive by ${first}`);
+    // Those that stage nothing else, or have no id before they are through.
+    const apply = JSON.stringify({
+      lock_timeout_ms: 1500,
+      operations: [{ op: "create_layer", repository: "app", layer: "base" }],
+    });
+    const more = await Promise.all([
+      home.layerd(["layer", "create", "base", "-t", second]),
+      home.layerd(["apply", "-"], { stdin: apply }),
+    ]);
+    for (const { code, stderr } of more) {
+      assertEquals(code, 75);
+      assertStringIncludes(stderr, `Waiting for base of app: held exclusive by ${first}`);
+    }
     for (const id of [first, second]) await home.layerd(["rollback", id]);
   });
 });
@@ -162,6 +175,36 @@ Deno.test("completion offers each shell the commands and options of the tree", a
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
+});
+
+Deno.test("with --json a command that was given wrongly is a problem document too", async () => {
+  const wrong: readonly (readonly [readonly string[], RegExp])[] = [
+    [["commit", "--no-such"], /unknown option '--no-such'/],
+    [["no-such"], /unknown command 'no-such'/],
+    [["put", "base"], /missing required argument 'path'/],
+    [["commit"], /No transaction is named/],
+    [["log", "-n", "few"], /--limit must be a whole number/],
+  ];
+  const env = { LAYERD_SOCKET: "/nowhere/s" };
+  for (const [argv, detail] of wrong) {
+    const { code, stdout, stderr } = await runCommand([...argv, "--json"], { env });
+    assertEquals([code, stdout], [64, ""], stderr);
+    const { type, status, code: said, detail: text } = JSON.parse(stderr);
+    assertEquals([type, status, said], [
+      "urn:layerd:error:invalid_request",
+      400,
+      "invalid_request",
+    ]);
+    assertMatch(text, detail);
+    const plain = await runCommand(argv, { env });
+    assertMatch(plain.stderr, detail);
+    const named = argv[0] === "no-such" ? "layerd" : `layerd ${argv[0]}`;
+    assertStringIncludes(plain.stderr, `\`${named} --help\` says how it is used`);
+  }
+  const silent = await runCommand(["locks", "--json"], { env });
+  assertEquals([silent.code, JSON.parse(silent.stderr).exit_code], [69, 69]);
+  const others = await runCommand(["run", "--no-such", "--", "ls", "--json"], { env });
+  assert(others.stderr.startsWith("layerd: "), "what stands behind -- is another command's");
 });
 
 Deno.test("colour goes to a terminal alone, and not there where NO_COLOR is set", async () => {

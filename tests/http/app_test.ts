@@ -52,6 +52,8 @@ Deno.test("createApp() answers HEAD without a body", async () => {
   const reply = await stage.client.request("HEAD", "/v1/version");
   assertEquals([reply.status, reply.bytes.length], [200, 0]);
   assert(reply.headers.has("x-request-id"));
+  const whole = await stage.client.request("GET", "/v1/version");
+  assertEquals(reply.headers.get("content-length"), String(whole.bytes.length));
 });
 
 Deno.test("createApp() refuses parameters also where a route has none", async () => {

@@ -164,6 +164,20 @@ Deno.test("listTransactions pages by opaque cursors and has no cursor at the end
   });
 });
 
+Deno.test("listTransactions refuses a repository that never had any and is not served", async () => {
+  await using stage = await AppStage.open({
+    manager: {
+      list: ({ repository, state }) =>
+        repository === "left" && state === undefined ? [transactionIn("committed")] : [],
+    },
+    catalog: { get: () => refuse("repository_not_found") },
+  });
+  const ask = (query: string) => stage.client.request("GET", `/v1/transactions?${query}`);
+  problemOf(await ask("repository=none"), 404, "repository_not_found");
+  assertEquals((await ask("repository=left&state=active")).status, 200);
+  assertEquals((await ask("state=active")).status, 200);
+});
+
 Deno.test("getTransaction waits with wait_for, and says how long", async () => {
   await using stage = await AppStage.open({
     manager: {

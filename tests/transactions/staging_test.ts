@@ -195,6 +195,9 @@ Deno.test("update_ref checks what it is given", () =>
       "invalid_request",
     );
     assertEquals(await refusal(scene, updateRef("refs/heads/x", tree)), "invalid_request");
+    const second = () => scene.run(create("a"), updateRef("refs/heads/x", tree));
+    const { details } = await assertRejects(second, LayerdError);
+    assertEquals(details.field, "operations[1].new");
     assertEquals(await refusal(scene, updateRef("refs/heads/main/x", main)), "name_conflict");
     const done = await scene.run(
       updateRef("refs/heads/x", main),
