@@ -72,6 +72,17 @@ export function stackFiles<T extends LayerFile>(layers: readonly (readonly T[])[
     .sort((one, other) => one.path < other.path ? -1 : 1);
 }
 
+/**
+ * What of a layer decides about one path, besides whether it has any file below it: files at
+ * the path and at the directories above, and whatever removes one of these.
+ */
+export function pathsDeciding(path: string): string[] {
+  return [...directoriesOf(path), path].flatMap((one) => {
+    const at = one.lastIndexOf("/") + 1;
+    return [one, `${one.slice(0, at)}${WHITEOUT}${one.slice(at)}`];
+  });
+}
+
 /** The path that a file removes, or null for one that removes nothing. */
 export function whiteoutOf(path: string): string | null {
   const at = path.lastIndexOf("/") + 1;

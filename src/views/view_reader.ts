@@ -40,6 +40,7 @@ import { bytesOf } from "../transactions/file_bytes.ts";
 import { LayerChange, type VisibleFile } from "../transactions/layer_change.ts";
 import type { OpenView, TransactionReads } from "../transactions/layer_reader.ts";
 import { layerNotFound } from "../transactions/staging_checks.ts";
+import { allFiles, filesDeciding } from "./path_files.ts";
 import {
   decodeStack,
   type Stack,
@@ -120,7 +121,12 @@ export class ViewReader {
     { source, path, explain }: ViewRequest,
   ): Promise<ViewFile[]> {
     const { layers, merge } = await this.#layers(repository, open, source);
-    const files = await Promise.all(layers.map((layer) => filesOf(layer)));
+    const files = await Promise.all(layers.map(async (layer) => {
+      const found = path === null
+        ? await allFiles(layer.change)
+        : await filesDeciding(layer.change, repository.trees, path);
+      return found.map((file) => ({ ...file, layer }));
+    }));
     const stacked = stackFiles(files).filter((one) => path === null || one.path === path);
     if (path !== null && stacked.length === 0) {
       throw notInView(layers, path);
@@ -242,14 +248,6 @@ function openNow(repository: Repository): OpenView {
   const commitAt = (ref: RefName) => ref === STACKS_REF ? stacks : layers.get(ref);
   return (_name, ref) =>
     Promise.resolve(new LayerChange(repository.name, ref, commitAt(ref), repository.trees));
-}
-
-async function filesOf(layer: Layer): Promise<LayerEntry[]> {
-  const files: LayerEntry[] = [];
-  for await (const file of layer.change.allFiles()) {
-    if (file.mode !== "160000") files.push({ ...file, layer });
-  }
-  return files;
 }
 
 async function sizeOf(repository: Repository, { content, oid }: LayerEntry): Promise<number> {

@@ -47,6 +47,18 @@ class Place {
   }
 }
 
+/** ~/.config is missing on a new machine. */
+Deno.test("materialize() makes the directories above the target", async () => {
+  const directory = await Deno.makeTempDir({ prefix: "layerd-view-" });
+  try {
+    const place = new Place(`${directory}/not/yet`);
+    assertEquals((await place.write({ a: "1" })).kind, "written");
+    assertEquals(await place.text("a"), "1");
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
 function test(name: string, play: (place: Place) => Promise<void>): void {
   Deno.test(`materialize() ${name}`, async () => {
     const directory = await Deno.makeTempDir({ prefix: "layerd-view-" });

@@ -7,6 +7,7 @@ import {
   type TransactionId,
 } from "../../src/core/ids.ts";
 import type { MergeRule } from "../../src/core/layer_composition.ts";
+import type { RepositoryCatalog } from "../../src/transactions/catalog.ts";
 import { StackWriter } from "../../src/views/stack_writer.ts";
 import type { ViewSource } from "../../src/views/view_document.ts";
 import { ViewReader } from "../../src/views/view_reader.ts";
@@ -30,7 +31,11 @@ class Views {
   constructor(readonly scene: EngineScene) {}
 
   get reader(): ViewReader {
-    const { catalog, manager } = this.scene.engine;
+    return this.readerOf(this.scene.engine.catalog);
+  }
+
+  readerOf(catalog: Pick<RepositoryCatalog, "get">): ViewReader {
+    const { manager } = this.scene.engine;
     return new ViewReader({ catalog, transactions: manager, fileSystem: this.scene.fileSystem });
   }
 
@@ -241,3 +246,66 @@ test(
     await assertFsckClean(path);
   },
 );
+
+test(
+  "a view of one path lists no layer, and is what the view of all files has there",
+  async (views, scene) => {
+    const made = [
+      ["low", "a", "d/f", "d/g/h", "e", "gone/x", "gone/y/z", "hidden", "shown/x"],
+      ["mid", "a/b", "d/.wh.f", "d/g", ".wh.gone", "gone/y/new", "e/.wh.k"],
+      ["top", ".wh.a", "d/g/i", "hidden/deep/er", "shown/y", "e"],
+    ] as const;
+    for (const [layer, ...paths] of made) {
+      await scene.run(create(layer), ...paths.map((path) => put(layer, path, `${layer} ${path}`)));
+    }
+    const unlisted = {
+      get: (name: typeof app) => {
+        const repository = scene.engine.catalog.get(name);
+        const files = () => {
+          throw new Error("It listed a layer");
+        };
+        return withOther(repository, "trees", withOther(repository.trees, "files", files));
+      },
+    };
+    const paths = [...new Set(made.flatMap(([, ...own]) => own).flatMap(withAbove))];
+    for (const names of [["low"], ["low", "mid"], ["low", "mid", "top"], ["top", "low"]]) {
+      const source: ViewSource = { kind: "layers", layers: names.map(parseLayerName) };
+      const all = await views.view(source, null);
+      for (const path of paths) {
+        const request = {
+          repository: app,
+          source,
+          path: parseFilePath(path),
+          explain: true,
+          transaction: null,
+        };
+        const shown = all.find(({ document }) => document.path === path)?.document ?? null;
+        const one = await views.readerOf(unlisted).view(request).then(
+          ([file]) => file?.document ?? null,
+          (error: unknown) => {
+            if (error instanceof LayerdError && error.code === "file_not_found") return null;
+            throw error;
+          },
+        );
+        assertEquals(one, shown, `${path} of ${names}`);
+      }
+    }
+  },
+);
+
+/** A path and the directories above it. */
+function withAbove(path: string): string[] {
+  const parts = path.split("/");
+  return parts.map((_, index) => parts.slice(0, index + 1).join("/"));
+}
+
+/** The object, with one member replaced. */
+function withOther<T extends object, K extends keyof T>(of: T, member: K, other: T[K]): T {
+  return new Proxy(of, {
+    get: (target, name) => {
+      if (name === member) return other;
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
