@@ -15,7 +15,7 @@ import {
 import { documentIn } from "./document_file.ts";
 import { AnsweredNo, UsageError } from "./exit_codes.ts";
 import type { CliHost } from "./host.ts";
-import type { Output } from "./output.ts";
+import { counted, type Output } from "./output.ts";
 import { namingHolders } from "./waiting.ts";
 
 /** A person types slower than a program calls: ten minutes. */
@@ -145,7 +145,9 @@ export function reportCommit(output: Output, transaction: TransactionDocument): 
         `\`layerd wait ${transaction.id}\` tells when it is done`,
     );
   } else {
-    output.note(`Committed ${transaction.id} (${transaction.results.length} refs moved)`);
+    output.note(
+      `Committed ${transaction.id} (${counted(transaction.results.length, "ref")} moved)`,
+    );
   }
 }
 

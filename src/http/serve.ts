@@ -21,7 +21,8 @@ import type { DaemonControl, DaemonPhase } from "./daemon_control.ts";
 import { healthDocument } from "./health.ts";
 import { configureLogs } from "./logs.ts";
 import { openSagas } from "./open_sagas.ts";
-import { serveSocket, SocketRefused } from "./server.ts";
+import { serveSocket } from "./server.ts";
+import { SocketRefused } from "./socket_directory.ts";
 
 const logger = getLogger(["layerd", "daemon"]);
 

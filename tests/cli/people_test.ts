@@ -133,7 +133,7 @@ Deno.test("layerd materialize writes a view, follows it, and never overwrites an
       const id = (await ok(["begin"])).trim();
       await ok(["patch", "base", "s.json", '{"size": 18}', "-t", id]);
       await ok(["commit", id]);
-      await follower.saying("1 files written");
+      await follower.saying("1 file written");
       assertStringIncludes(await Deno.readTextFile(file), '"size": 18');
     } finally {
       await follower.end();

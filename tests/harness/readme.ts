@@ -9,7 +9,9 @@ export async function blocksUnder(heading: string): Promise<string[]> {
   const readme = await Deno.readTextFile(`${ROOT}README.md`);
   const [, section] = new RegExp(`^## ${heading}$(.*?)^## `, "ms").exec(readme) ?? [];
   assert(section !== undefined, `The README has no section "${heading}"`);
-  return [...section.matchAll(/^```sh$\n(.*?)^```$/gms)].map(([, block]) => block ?? "");
+  return [...section.matchAll(/^( *)```sh$\n(.*?)^ *```$/gms)].map(([, indent = "", block = ""]) =>
+    block.replaceAll(new RegExp(`^${indent}`, "gm"), "")
+  );
 }
 
 /** Runs the blocks in one shell, and ends what they left; answers what each wrote. */

@@ -1,5 +1,5 @@
 /** The README's tours, word for word: every command in them runs, and ends as the text says. */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { fileURLToPath } from "node:url";
 import { blocksUnder, runBlocks } from "../harness/readme.ts";
 
@@ -29,6 +29,56 @@ Deno.test("README's saga runs word for word", async () => {
   assertStringIncludes(failed ?? "", "ended with 1\n");
   assertStringIncludes(failed ?? "", "\ttrain\tcompensated\t");
   assertStringIncludes(failed ?? "", "reserve\ntrain\nreserve\nrelease\n");
+});
+
+Deno.test("README's path of a new user runs word for word", async () => {
+  const blocks = await blocksUnder("A new user's path");
+  assertEquals(blocks.length, 8);
+  const said = await runBlocks(blocks);
+  const [, , view = "", explained = "", disk = "", changed = "", byHand = "", back = ""] = said;
+  assertStringIncludes(view, '"editor.fontSize": 16');
+  assert(!view.includes("telemetry"), view);
+  assertStringIncludes(view, "// What everybody starts from.");
+  assertMatch(explained, /"editor\.fontSize"\tfrom user\/ann:3 \(\w{7}\), hides global:3 /);
+  assertEquals(disk.trim(), view.slice(view.indexOf("{")).trim());
+  assertEquals(changed.match(/"editor\.fontSize": 18/g)?.length, 2);
+  assertStringIncludes(byHand, "modified\tsettings.json\nexit code 1\n");
+  assertStringIncludes(back, '"editor.fontSize": 16');
+  assertStringIncludes(back, 'Undo "a larger font"');
+});
+
+Deno.test("README's first hour: its commands carry layers to a colleague and leave no trace", async () => {
+  const blocks = await blocksUnder("The first hour: what happens in your repository");
+  assertEquals(blocks.length, 6);
+  const [asBranches = "", push = "", created = "", merged = "", stacks = "", removed = ""] = blocks;
+  const said = await runBlocks([
+    `export PLAY=$(mktemp -d) PATH="$PWD/scripts:$PATH"
+    export LAYERD_SOCKET="$PLAY/layerd.sock" LAYERD_STATE_DIR="$PLAY/state"
+    git init -q --bare -b main "$PLAY/origin.git"
+    for who in ann dotfiles; do git clone -q "$PLAY/origin.git" "$PLAY/$who" 2>&1; done
+    layerd start --repository ann="$PLAY/ann" --repository dotfiles="$PLAY/dotfiles"
+    cd "$PLAY/ann"
+    layerd run -- sh -c 'for layer in global team/base; do
+      layerd layer create $layer && echo "in $layer" | layerd put $layer settings.json
+    done'
+    layerd stack put editor global team/base`,
+    asBranches,
+    push,
+    'cd "$PLAY/dotfiles"\ngit fetch -q\ngit for-each-ref',
+    push.replace(/^git push.*$/m, ""),
+    created,
+    `(cd "$PLAY/ann" && echo more | layerd run -- layerd put team/base more.txt && git push -q origin 'refs/layers/*:refs/layers/*')`,
+    merged,
+    stacks + "layerd stack list\nlayerd cat team/base more.txt",
+    removed + "git for-each-ref refs/layers refs/layerd; ls .git",
+  ]);
+  const [, branches = "", , plain, , , , , both = "", left = ""] = said;
+  assertStringIncludes(branches, "Layerd-Transaction: ");
+  assertStringIncludes(branches, "+in team/base");
+  assertEquals(plain, "", "a plain clone has no layers");
+  assertStringIncludes(both, "editor\tglobal < team/base\n");
+  assertStringIncludes(both, "\nmore\n");
+  assert(!/\blayerd\b/.test(left), left);
 });
 
 /** The text of every test file, for names of tests that documents give. */

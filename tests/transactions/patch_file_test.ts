@@ -48,7 +48,10 @@ Deno.test("patch_file refuses what is not there, not structured or not writable"
     );
     assertEquals(await refusal(scene, patch("a", "none.json", {})), ["file_not_found", undefined]);
     assertEquals(await refusal(scene, patch("b", "s.json", {})), ["layer_not_found", undefined]);
-    assertEquals(await refusal(scene, patch("a", "text.txt", {})), ["invalid_content", "path"]);
+    assertEquals(await refusal(scene, patch("a", "text.txt", {})), [
+      "invalid_content",
+      "operations[0].path",
+    ]);
     for (const path of ["broken.json", "twice.json"]) {
       assertEquals(await refusal(scene, patch("a", path, { b: 1 })), [
         "invalid_content",

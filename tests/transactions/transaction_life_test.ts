@@ -206,7 +206,7 @@ Deno.test("an upload is spooled, put by its id and gone with its transaction", (
     assertEquals(size, bytes.length);
     const path = scene.path("app");
     const unknown = await refusalOf(scene.run(create("c"), putBlob("c", "big", oid)));
-    assertEquals([unknown.code, unknown.details.field], ["invalid_request", "oid"]);
+    assertEquals([unknown.code, unknown.details.field], ["invalid_request", "operations[1].oid"]);
     await scene.manager.stage(id, [putBlob("a", "big", oid)]);
     assertEquals((await scene.text("a", "big", id)).length, size);
     const spool = `${scene.directory}/state/spool`;
