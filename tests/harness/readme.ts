@@ -23,7 +23,8 @@ export async function runBlocks(
   const script = [
     "set -euo pipefail",
     // By the tour's own socket: at its end it has forgotten where that was.
-    'stop() { scripts/layerd stop --socket "$PLAY/layerd.sock" >/dev/null 2>&1 || true; ' +
+    // The path is whole because some blocks go elsewhere.
+    `stop() { ${ROOT}scripts/layerd stop --socket "$PLAY/layerd.sock" >/dev/null 2>&1 || true; ` +
     'kill $(jobs -p) 2>/dev/null || true; rm -rf "$PLAY"; }',
     "trap stop EXIT",
     ...blocks.flatMap((block) => [block, "echo ----"]),
