@@ -77,6 +77,7 @@ export class DenoFileHandle implements FileHandle {
   readonly #path: string;
   /** Written through this handle since its last sync. */
   #unsynced = 0;
+  #isLocked = false;
 
   constructor(file: Deno.FsFile, path: string) {
     this.#file = file;
@@ -134,10 +135,15 @@ export class DenoFileHandle implements FileHandle {
   }
 
   tryLock(): boolean {
-    return perform("flock", this.#path, () => this.#file.tryLockSync(true));
+    const taken = perform("flock", this.#path, () => this.#file.tryLockSync(true));
+    this.#isLocked ||= taken;
+    return taken;
   }
 
   close(): void {
+    // A child of this process that has not come to its exec shares the open file, and would
+    // keep the lock beyond the close.
+    if (this.#isLocked) perform("flock", this.#path, () => this.#file.unlockSync());
     perform("close", this.#path, () => this.#file.close());
   }
 }
