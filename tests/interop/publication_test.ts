@@ -249,6 +249,7 @@ Deno.test("publications and native writers at the same time lose nobody's refs",
       git update-ref refs/heads/n$i ${scene.commit(1)} && echo made n$i
       git pack-refs --all
       git update-ref refs/layers/native/$i ${scene.commit(2)} && echo layer $i
+      echo tried n$((i - 1))
       git branch -q -D n$((i - 1)) 2>/dev/null && echo gone n$((i - 1)); done; true`;
     const native = new Deno.Command("bash", {
       args: ["-c", script],
@@ -270,22 +271,22 @@ Deno.test("publications and native writers at the same time lose nobody's refs",
     const said = new TextDecoder().decode((await native).stdout).trim().split("\n");
     const expected: Record<string, string> = { "refs/heads/main": scene.commit(3) };
     for (const name of layers) expected[name] = scene.commit(round % 4);
+    const actual = await scene.nativeRefs();
     for (const line of said) {
       const [what, name = ""] = line.split(" ");
+      // `branch -D` takes packed-refs.lock twice, and says that it failed also where the first
+      // time removed the ref.
+      if (what === "tried" && !said.includes(`gone ${name}`) && !(`refs/heads/${name}` in actual)) {
+        delete expected[`refs/heads/${name}`];
+      }
       if (what === "made") expected[`refs/heads/${name}`] = scene.commit(1);
       if (what === "layer") expected[`refs/layers/native/${name}`] = scene.commit(2);
       if (what === "gone") delete expected[`refs/heads/${name}`];
     }
-    assertEquals(
-      await scene.nativeRefs(),
-      Object.fromEntries(
-        Object.entries(expected).sort(
-          ([a], [b]) => a < b ? -1 : 1,
-        ),
-      ),
-    );
+    const sorted = Object.entries(expected).sort(([a], [b]) => a < b ? -1 : 1);
+    assertEquals(actual, Object.fromEntries(sorted));
     assert(round >= 3, `${round} publications beside native git`);
-    assert(said.length >= 50, `native git did ${said.length} things`);
+    assert(said.length >= 75, `native git did ${said.length} things`);
     await assertFsckClean(scene.directory);
   }));
 
