@@ -1,8 +1,9 @@
 /** The SDK's own test file under Node: the package is built, then run as a user would load it. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import * as esbuild from "esbuild";
 import { fileURLToPath } from "node:url";
 import { buildClient, NODE_MIN } from "../../scripts/build_client.ts";
+import ts from "typescript";
 import { SdkStage } from "./sdk_stage.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -48,6 +49,38 @@ Deno.test("the SDK's test passes under Node 20 with the built package", async ()
       .match(/^(sdkTest|test)\(/gm)?.length ?? 0;
     assert(declared >= 10, "the test file declares fewer tests than it did");
     assert(said.includes(`# pass ${declared}`) && said.includes("# fail 0"), said);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+Deno.test("the built package's types know a transaction's state, for who compiles for Node", async () => {
+  const directory = await Deno.makeTempDir({ prefix: "layerd-types-" });
+  const complaintsOf = async (text: string) => {
+    const path = `${directory}/use.mts`;
+    await Deno.writeTextFile(path, text);
+    const program = ts.createProgram([path], {
+      strict: true,
+      noEmit: true,
+      module: ts.ModuleKind.NodeNext,
+      target: ts.ScriptTarget.ESNext,
+      types: [],
+    });
+    return ts.getPreEmitDiagnostics(program)
+      .map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, " "));
+  };
+  const use = `import { Layerd } from "@layerd/layerd/client";
+    const layerd = new Layerd({ socketPath: "/run/layerd.sock" });
+    const tx = await layerd.begin({ message: "m" });
+    const done = await tx.commit();
+    const id: string = done.id;\n`;
+  try {
+    await buildClient(`${directory}/node_modules/@layerd/layerd`);
+    await esbuild.stop();
+    assertEquals(await complaintsOf(use), []);
+    const [twice, ...others] = await complaintsOf(`${use} await done.commit();`);
+    assert(twice !== undefined && others.length === 0, "a second commit compiles");
+    assertStringIncludes(twice, "commit");
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
