@@ -139,6 +139,15 @@ export function reportCommit(output: Output, transaction: TransactionDocument): 
     { transaction },
     transaction.results.map((r) => `${r.repository}\t${r.ref}\t${r.old ?? "-"}\t${r.new ?? "-"}`),
   );
+  if (transaction.state === "failed") {
+    const { id, problem } = transaction;
+    throw new AnsweredNo(
+      `Transaction ${id} was decided and has failed: ${
+        problem?.detail ?? "a side contradicts it"
+      }` +
+        `; \`layerd in-doubt explain ${id}\` says what each side has`,
+    );
+  }
   if (transaction.state === "committing") {
     output.note(
       `Decided, and nothing can undo it, but publication lags: ` +

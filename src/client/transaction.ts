@@ -15,7 +15,7 @@ import type {
   TransactionDocument,
   TransactionState,
 } from "./documents.ts";
-import { isProblem } from "./problem.ts";
+import { isProblem, LayerdProblem } from "./problem.ts";
 
 /** What a commit can end in: `committing` is decided for good while publication lags. */
 export type Committed = Transaction<"committed"> | Transaction<"committing">;
@@ -97,6 +97,7 @@ export class Transaction<S extends TransactionState> implements AsyncDisposable 
   async commit(this: Committable): Promise<Committed> {
     const document = await this.#client.commit(this.id);
     this.#life.ended = true;
+    if (document.state === "failed") throw failure(document);
     return document.state === "committing"
       ? this.#become(document, "committing")
       : this.#become(document, "committed");
@@ -141,4 +142,19 @@ export class Transaction<S extends TransactionState> implements AsyncDisposable 
   #become<T extends TransactionState>(document: TransactionDocument, state: T): Transaction<T> {
     return new Transaction(this.#client, document, state, this.#life);
   }
+}
+
+/** Decided, and a side contradicts it: no value of {@link Committed}. */
+function failure(transaction: TransactionDocument): LayerdProblem {
+  return new LayerdProblem({
+    type: "urn:layerd:error:git_error",
+    title: "Git error",
+    status: 500,
+    detail: transaction.problem?.detail ?? `Transaction ${transaction.id} has failed`,
+    code: "git_error",
+    retryable: false,
+    request_id: "",
+    transaction_id: transaction.id,
+    transaction,
+  });
 }

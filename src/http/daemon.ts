@@ -17,6 +17,7 @@ import {
   queryOf,
 } from "./exchange.ts";
 import { METRICS_MEDIA_TYPE, metricsText, type RequestCounts } from "./metrics.ts";
+import { countsOf } from "./health.ts";
 
 export function daemonHandlers(
   parts: AppParts,
@@ -40,7 +41,7 @@ export function daemonHandlers(
 
     metrics: (c) => {
       const text = metricsText(parts.metrics, {
-        transactions: parts.manager.counts(),
+        transactions: countsOf(parts),
         inDoubt: inDoubtGauges(parts),
         log: parts.control.walStatus(),
         subscribers: parts.events.subscribers,

@@ -1,6 +1,11 @@
 /** `GET /v1/health`: how the daemon and its repositories are. */
+import { LayerdError } from "../core/errors.ts";
+import { parseTransactionId } from "../core/ids.ts";
+import type { TransactionState } from "../core/transaction_document.ts";
 import type { HealthDocument } from "../protocol/responses.ts";
 import type { Engine } from "../transactions/engine.ts";
+import type { InDoubt } from "../transactions/in_doubt.ts";
+import type { TransactionManager } from "../transactions/manager.ts";
 import { worst } from "../transactions/repository_document.ts";
 import type { DaemonPhase } from "./daemon_control.ts";
 
@@ -21,7 +26,7 @@ type RepositoryHealth = HealthDocument["repositories"][number];
 export async function healthDocument(parts: HealthParts): Promise<HealthDocument> {
   const { engine, version, uptimeMs, phase } = parts;
   const repositories = engine ? await repositoryHealth(engine) : [];
-  const transactions = engine?.manager.counts() ?? { active: 0, in_doubt: 0, failed: 0 };
+  const transactions = engine ? countsOf(engine) : { active: 0, in_doubt: 0, failed: 0 };
   const log = engine?.log.status();
   const failing = transactions.failed > 0 ||
     repositories.some((repository) => repository.status === "corrupted");
@@ -42,6 +47,31 @@ export async function healthDocument(parts: HealthParts): Promise<HealthDocument
     },
     repositories,
   };
+}
+
+/**
+ * How many transactions stand where. One that failed counts until an operator has resolved it:
+ * what is over for good needs nobody's look.
+ */
+export function countsOf(
+  { manager, inDoubt }: {
+    readonly manager: Pick<TransactionManager, "counts" | "get">;
+    readonly inDoubt: Pick<InDoubt, "list">;
+  },
+): HealthDocument["transactions"] {
+  const ids = new Set(inDoubt.list().map((one) => one.transaction_id));
+  const failed = [...ids].filter((id) => stateOf(manager, id) === "failed").length;
+  return { active: manager.counts().active, in_doubt: ids.size - failed, failed };
+}
+
+/** Null where history knows it no more. */
+function stateOf(manager: Pick<TransactionManager, "get">, id: string): TransactionState | null {
+  try {
+    return manager.get(parseTransactionId(id)).state;
+  } catch (error) {
+    if (error instanceof LayerdError && error.code === "transaction_not_found") return null;
+    throw error;
+  }
 }
 
 async function repositoryHealth(engine: Engine): Promise<RepositoryHealth[]> {

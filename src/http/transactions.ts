@@ -60,6 +60,7 @@ function beginAndRead(parts: AppParts): Pick<
         c.req.raw,
         (signal) => parts.manager.begin(request, signal),
       );
+      if (request.commit) requireKept(transaction);
       return answerJson(c, { transaction }, statusOfBegin(request, transaction));
     },
 
@@ -161,6 +162,14 @@ function statusOfBegin(
   transaction: TransactionDocument,
 ): StatusOfTransaction {
   return request.commit ? statusOfCommit(transaction) : STATUS_CODE.Created;
+}
+
+/** A one-shot answers with the committed transaction or with the problem. */
+function requireKept(transaction: TransactionDocument): void {
+  if (transaction.state !== "failed") return;
+  const { id, problem } = transaction;
+  const detail = `Transaction ${id} was decided and has failed: ${problem?.detail ?? "see it"}`;
+  throw new LayerdError("git_error", detail, { transaction_id: id, transaction });
 }
 
 /** 202: decided, and publication lags. */

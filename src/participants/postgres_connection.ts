@@ -85,6 +85,11 @@ export class PostgresConnection {
     return await this.#live().unsafe<Row[]>(text, [...params], EXTENDED);
   }
 
+  /** The same where nobody wants the rows: they are dropped as they come, however many. */
+  async execute(text: string, params: readonly (string | null)[]): Promise<void> {
+    await this.#live().unsafe(text, [...params], EXTENDED).forEach(() => {});
+  }
+
   /** Commands of our own, several in one text, in one exchange. */
   async run(text: string): Promise<void> {
     await this.#live().unsafe(text).simple();
@@ -156,6 +161,11 @@ export class PostgresPool {
 
   close(): void {
     this.#closed = true;
+    this.closeIdle();
+  }
+
+  /** Gives the server back what nobody uses now. */
+  closeIdle(): void {
     for (const connection of this.#idle.splice(0)) connection.destroy();
   }
 

@@ -7,7 +7,10 @@
  * M2. abort() of a name that is not there writes the marker itself, as rolled back. A prepare
  *     that arrives later meets it and fails, so that nothing of it is left behind.
  * M3. Deciding has connections of its own: prepares that wait for rows of undecided branches
- *     must not keep those branches from being decided.
+ *     must not keep those branches from being decided. Where the server has no more for us,
+ *     idle ones of the others go.
+ * M4. The server says whether the statements left the transaction as it was: by the time at
+ *     which it began, which no statement can set.
  */
 import { messageOf } from "../core/errors.ts";
 import type { ParticipantName } from "../core/ids.ts";
@@ -30,6 +33,8 @@ import { shortened } from "./reasons.ts";
 
 /** No prepared transaction has this name. */
 const UNDEFINED_OBJECT = "42704";
+/** The server's, the database's or the role's connections are used up. */
+const TOO_MANY_CONNECTIONS = "53300";
 /** How long a statement that only looks may take. */
 const LOOK_MS_MAX = 5_000;
 
@@ -52,15 +57,17 @@ export class PostgresParticipant implements Participant {
     try {
       return await this.#working.use(call.timeoutMs, async (connection) => {
         await connection.run(openingOf(call));
+        const { begun } = await stateOf(connection);
         for (const { text, params } of work.statements) {
-          await connection.query(text, params.map(asText));
+          await connection.execute(text, params.map(asText));
         }
-        const { branch, xid, locks } = await stateOf(connection);
-        if (branch !== call.key) {
+        const { begun: stillBegun, xid, locks } = await stateOf(connection);
+        if (begun !== stillBegun) {
           return { vote: "abort", reason: "A statement ended the transaction" };
         }
         if (xid === null) {
-          await connection.run("COMMIT");
+          // Not COMMIT: a NOTIFY would be sent whatever the others vote.
+          await connection.run("ROLLBACK");
           await connection.run("DISCARD ALL");
           return { vote: "read_only" };
         }
@@ -163,23 +170,23 @@ export class PostgresParticipant implements Participant {
         return await work(connection);
       });
     } catch (error) {
+      if (sqlStateOf(error) === TOO_MANY_CONNECTIONS) this.#working.closeIdle();
       return { kind: "again", reason: reasonOf(error) };
     }
   }
 }
 
 /** Begins the branch's transaction; the settings end with it. */
-function openingOf({ key, timeoutMs }: BranchCall): string {
+function openingOf({ timeoutMs }: BranchCall): string {
   const ms = Math.ceil(timeoutMs);
   return "BEGIN; " +
     `SET LOCAL statement_timeout = ${ms}; SET LOCAL lock_timeout = ${ms}; ` +
-    `SET LOCAL idle_in_transaction_session_timeout = ${ms}; ` +
-    `SET LOCAL layerd.branch = ${literal(key)}`;
+    `SET LOCAL idle_in_transaction_session_timeout = ${ms}`;
 }
 
 async function stateOf(connection: PostgresConnection) {
   const [row] = await connection.query(
-    "SELECT current_setting('layerd.branch', true) AS branch, " +
+    "SELECT transaction_timestamp()::text AS begun, " +
       "pg_current_xact_id_if_assigned()::text AS xid, " +
       "(SELECT coalesce(json_agg(DISTINCT relation::regclass::text), '[]')::text FROM pg_locks " +
       "WHERE pid = pg_backend_pid() AND locktype = 'relation' AND mode LIKE '%Exclusive%' " +
@@ -187,7 +194,7 @@ async function stateOf(connection: PostgresConnection) {
   );
   const locks: unknown = JSON.parse(row?.["locks"] ?? "[]");
   return {
-    branch: row?.["branch"] ?? null,
+    begun: row?.["begun"] ?? null,
     xid: row?.["xid"] ?? null,
     locks: Array.isArray(locks) ? locks.filter((lock) => typeof lock === "string") : [],
   };

@@ -113,7 +113,7 @@ export class ParticipantRegistry {
       }
       const identity = await this.#probe(registration);
       if (before !== undefined && this.#parts.isBusy(name)) {
-        const same = before.registration.kind === registration.kind && before.identity === identity;
+        const same = before.identity === identity && isSamePlace(before.registration, registration);
         if (!same) throw busy(name, "another participant cannot take its name");
       }
       const participant = await this.#connect(registration);
@@ -235,6 +235,12 @@ function storedOf(entry: unknown): Stored {
     registration: { ...common, kind, base_url: text(base_url), timeout_ms },
     identity: null,
   };
+}
+
+/** A database is known by its identity, also elsewhere; a service only by its address. */
+function isSamePlace(one: Registration, other: Registration): boolean {
+  if (one.kind === "postgres") return other.kind === "postgres";
+  return other.kind === "http" && one.base_url === other.base_url;
 }
 
 function membersOf(value: unknown): Record<string, unknown> {

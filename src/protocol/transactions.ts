@@ -51,7 +51,8 @@ const labels = z.record(textOfBytes(LABEL_BYTES_MAX).min(1), textOfBytes(LABEL_B
   });
 
 /** A tenant's name, opaque to the daemon. */
-export const tenantId = textOfBytes(LABEL_BYTES_MAX).min(1);
+export const tenantId = textOfBytes(LABEL_BYTES_MAX).min(1)
+  .refine((text) => !text.includes("\0"), "Tenant must not contain NUL");
 
 const leaseMs = milliseconds(LEASE_MS_MIN, LEASE_MS_MAX);
 

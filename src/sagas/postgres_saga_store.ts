@@ -52,9 +52,7 @@ export async function openPostgresSagaStore(url: string, clock: Clock): Promise<
     const token = await store.inTransaction(async (connection) => {
       await connection.query("SELECT pg_advisory_xact_lock($1::bigint)", [String(SCHEMA_LOCK)]);
       await connection.run(SCHEMA);
-      const [row] = await connection.query(
-        `INSERT INTO layerd_sagas.owners (alive_until) VALUES (${LEASE_END}) RETURNING token`,
-      );
+      const [row] = await connection.query(TAKE_TOKEN);
       return Number(row?.["token"]);
     });
     return new PostgresSagaStore(store, pool, token);
@@ -65,6 +63,8 @@ export async function openPostgresSagaStore(url: string, clock: Clock): Promise<
 }
 
 const LEASE_END = `now() + interval '${SAGA_LEASE_MS} milliseconds'`;
+const TAKE_TOKEN =
+  `INSERT INTO layerd_sagas.owners (alive_until) VALUES (${LEASE_END}) RETURNING token`;
 
 /** Statements, one by one or in a transaction; what fails is an `io_error` without the password. */
 class Queries {
@@ -108,16 +108,18 @@ class Queries {
 
 class PostgresSagaStore implements SagaStore {
   readonly leaseMs = SAGA_LEASE_MS;
-  readonly fencingToken: number;
   readonly #queries: Queries;
   readonly #pool: PostgresPool;
-  readonly #token: string;
+  #token: string;
 
   constructor(queries: Queries, pool: PostgresPool, token: number) {
     this.#queries = queries;
     this.#pool = pool;
-    this.fencingToken = token;
     this.#token = String(token);
+  }
+
+  get fencingToken(): number {
+    return Number(this.#token);
   }
 
   saveDefinition(name: string, definition: SagaDefinition): Promise<VersionedDefinition> {
@@ -243,11 +245,19 @@ class PostgresSagaStore implements SagaStore {
     return rows.map(claimed);
   }
 
+  /**
+   * A lease that has lapsed is not taken up again: whoever took the sagas over has shown a
+   * higher token to their services, and the one of before would be refused there.
+   */
   async renew(): Promise<void> {
-    await this.#queries.query(
-      `UPDATE layerd_sagas.owners SET alive_until = ${LEASE_END} WHERE token = $1::bigint`,
+    const alive = await this.#queries.query(
+      `UPDATE layerd_sagas.owners SET alive_until = ${LEASE_END}
+       WHERE token = $1::bigint AND alive_until > now() RETURNING token`,
       [this.#token],
     );
+    if (alive.length > 0) return;
+    const [row] = await this.#queries.query(TAKE_TOKEN);
+    this.#token = String(row?.["token"]);
   }
 
   /** Gives its sagas up at once, so that nobody waits for the lease. */

@@ -22,11 +22,13 @@ import type { Clock } from "../system/clock.ts";
 import type { Random } from "../system/random.ts";
 import type { RepositoryCatalog } from "./catalog.ts";
 import { type CommitSteps, problemOf } from "./commit_steps.ts";
+import { withDecided } from "./decided_snapshot.ts";
 import type { IdempotencyKeys } from "./idempotency.ts";
 import type { LayerAccess } from "./layer_access.ts";
 import type { BeginRequest } from "./manager.ts";
 import { type HeldLock, OpenTransaction, timestamp } from "./open_transaction.ts";
 import type { OpenTransactions } from "./open_transactions.ts";
+import type { CommitPipeline } from "./pipeline.ts";
 import { repositoryError } from "./repository_errors.ts";
 import type { StageSteps } from "./stage_steps.ts";
 import type { TransactionCalls } from "./transaction_calls.ts";
@@ -42,6 +44,7 @@ export interface BeginParts {
   readonly steps: CommitSteps;
   readonly nextFencingToken: () => Promise<FencingToken>;
   readonly staging: StageSteps;
+  readonly pipeline: Pick<CommitPipeline, "stalled">;
 }
 
 /** Stages something in a transaction that has its first locks. */
@@ -189,7 +192,10 @@ export class BeginTransaction {
   /** Of the layers: they are packed, while the user's branches may be thousands of files. */
   #snapshots(): ReadonlyMap<RepositoryId, RefSnapshot> {
     return new Map(
-      this.#parts.catalog.all().map(({ id, refs }) => [id, refs.snapshot(LAYER_REF_PREFIX)]),
+      this.#parts.catalog.all().map(({ id, refs }) => [
+        id,
+        withDecided(refs.snapshot(LAYER_REF_PREFIX), this.#parts.pipeline.stalled.decidedEdits(id)),
+      ]),
     );
   }
 }

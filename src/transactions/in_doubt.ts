@@ -61,6 +61,7 @@ interface InDoubtParts {
 
 export class InDoubt {
   readonly #parts: InDoubtParts;
+  #tail: Promise<unknown> = Promise.resolve();
 
   constructor(parts: InDoubtParts) {
     this.#parts = parts;
@@ -87,8 +88,17 @@ export class InDoubt {
     return await Promise.all(found.map((one) => this.#side(id, one)));
   }
 
-  /** Closes a branch outside. The record is forced before anything follows from it. */
-  async resolve(id: TransactionId, resolution: Resolution): Promise<void> {
+  /**
+   * Closes a branch. The record is forced before anything follows from it; one after the
+   * other, so that two operators do not both hear that their word holds.
+   */
+  resolve(id: TransactionId, resolution: Resolution): Promise<void> {
+    const done = this.#tail.then(() => this.#resolve(id, resolution));
+    this.#tail = done.catch(() => undefined);
+    return done;
+  }
+
+  async #resolve(id: TransactionId, resolution: Resolution): Promise<void> {
     const { participant, outcome, reason } = resolution;
     const { teller } = this.#parts.twoPhase.coordinator;
     const open = teller.all().filter(({ branch }) =>

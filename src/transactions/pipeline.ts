@@ -3,6 +3,7 @@ import type { Branch } from "../core/branch.ts";
 import type { IdempotencyEntry, RepositoryPart } from "../core/log_record.ts";
 import type { LayerdError } from "../core/errors.ts";
 import type { ObjectId, RepositoryId, TransactionId } from "../core/ids.ts";
+import type { RefEdit } from "../core/ref_edit.ts";
 import type { ProblemSummary, TransactionDocument } from "../core/transaction_document.ts";
 
 /**
@@ -51,6 +52,8 @@ export type PrepareOutcome =
 export type Turn = <T>(work: () => Promise<T>) => Promise<T>;
 
 export interface CommitPipeline {
+  /** What is decided and lags. */
+  readonly stalled: { decidedEdits(id: RepositoryId): readonly RefEdit[] };
   /** Joins the next group. Never rejects but for a bug or a failed log. */
   commit(request: CommitRequest): Promise<CommitOutcome>;
   /** The public promise: forced `prepared` record, pins, locks kept across restarts. */

@@ -28,6 +28,7 @@ import type { CommitOutcome, CommitRequest } from "./pipeline.ts";
 import { discardObjects, placeObjects } from "./placed_objects.ts";
 import { repositoryError } from "./repository_errors.ts";
 import { failedDocument } from "./stalled_publications.ts";
+import { committedAs } from "./votes.ts";
 
 /** How long a commit of a prepared transaction tries against a foreign packed-refs.lock. */
 const PREPARED_COMMIT_MS_MAX = 5_000;
@@ -127,7 +128,12 @@ export class PreparedTransactions {
     return {
       transactionId: id,
       parts: record.parts,
-      transaction: { ...record.transaction, state: "committed", updated_at: now },
+      transaction: {
+        ...record.transaction,
+        state: "committed",
+        updated_at: now,
+        participants: record.transaction.participants.map(committedAs),
+      },
       // The key of a begin ends with its transaction.
       idempotency: null,
       reliesOn: reliedOnAtCommit(record),

@@ -7,7 +7,7 @@ import { type Branch, branchKey } from "../core/branch.ts";
 import type { LogId } from "../core/ids.ts";
 import { PAYLOAD_BYTES_MAX, STATEMENTS_PER_TRANSACTION_MAX } from "../core/limits.ts";
 import type { ExternalOperation, SqlStatement } from "../core/operations.ts";
-import { endsTransaction } from "../core/sql_text.ts";
+import { statementRefusal } from "../core/sql_text.ts";
 import type { ParticipantWork } from "../participants/participant.ts";
 import type { OpenTransaction } from "./open_transaction.ts";
 import type { StagingContext } from "./staging_checks.ts";
@@ -25,9 +25,9 @@ export function stageCall(context: StagingContext, operation: ExternalOperation)
     );
   }
   if (operation.op === "sql") {
-    const control = operation.statements.find(({ text }) => endsTransaction(text));
-    if (control !== undefined) {
-      throw invalid("statements", "A statement must not begin or end transactions");
+    for (const { text } of operation.statements) {
+      const refusal = statementRefusal(text);
+      if (refusal !== null) throw invalid("statements", `A statement ${refusal}`);
     }
     const staged = changes.calls.flatMap((call) => call.op === "sql" ? call.statements : []);
     if (staged.length + operation.statements.length > STATEMENTS_PER_TRANSACTION_MAX) {

@@ -11,6 +11,7 @@ import {
   type LoggedCommit,
   unfinishedParts,
 } from "../core/recovery_plan.ts";
+import type { RefEdit } from "../core/ref_edit.ts";
 import type { TransactionDocument } from "../core/transaction_document.ts";
 import type { Random } from "../system/random.ts";
 import { type CommitParts, forceStubbornly, refsOf, type Verdict } from "./group_member.ts";
@@ -117,6 +118,12 @@ export class StalledPublications {
   /** Contradicted transactions of this process: a checkpoint keeps them for an operator. */
   failed(): readonly LoggedCommit[] {
     return [...this.#failed.values()];
+  }
+
+  /** What is decided for a repository and not published there, oldest first. */
+  decidedEdits(id: RepositoryId): RefEdit[] {
+    return this.commits().sort((one, other) => one.lsn - other.lsn).flatMap(unfinishedParts)
+      .filter((part) => part.repositoryId === id).flatMap((part) => part.edits);
   }
 
   /** All that an operator may want to look at: failed, or not published yet. */

@@ -16,17 +16,12 @@ import { LayerdError } from "../core/errors.ts";
 import type { ParticipantName, TransactionId } from "../core/ids.ts";
 import { ACKNOWLEDGEMENT_WAIT_MS } from "../core/limits.ts";
 import type { LogRecord } from "../core/log_record.ts";
-import type {
-  ParticipantDocument,
-  ProblemSummary,
-  TransactionDocument,
-} from "../core/transaction_document.ts";
+import type { ParticipantDocument, TransactionDocument } from "../core/transaction_document.ts";
 import type { ParticipantWork, Vote } from "../participants/participant.ts";
 import type { GroupCommitPipeline } from "./commit_pipeline.ts";
 import { type BranchEnd, DecisionTeller, type TellerParts } from "./decision_teller.ts";
 import { type CommitParts, forceStubbornly } from "./group_member.ts";
 import type { CommitOutcome, CommitRequest, PrepareOutcome, SettledOutcome } from "./pipeline.ts";
-import { failedDocument } from "./stalled_publications.ts";
 import {
   abortedBy,
   committedAs,
@@ -35,6 +30,7 @@ import {
   takenOver,
   type Voted,
 } from "./votes.ts";
+import { contradictedDocument } from "./contradicted_document.ts";
 import { UndecidedBranches } from "./undecided_branches.ts";
 
 /** What a transaction does outside Git, with the branch that it does it under. */
@@ -122,7 +118,9 @@ export class TwoPhaseCoordinator {
   async prepare(request: TwoPhaseRequest): Promise<PrepareOutcome> {
     const asked = await this.#ask(request);
     if (asked.kind === "refused") return asked;
-    const outcome = await this.#parts.pipeline.prepare({ ...asked.request, isHeld: false });
+    const transaction = { ...asked.request.transaction, participants: asked.documents };
+    const promise = { ...asked.request, transaction, isHeld: false };
+    const outcome = await this.#parts.pipeline.prepare(promise);
     if (outcome.kind === "refused") this.#giveUp(request, asked.request.branches);
     return outcome;
   }
@@ -156,7 +154,7 @@ export class TwoPhaseCoordinator {
     git: Promise<SettledOutcome>,
   ): Promise<SettledOutcome> {
     const ends = open.map((one) => this.teller.adopt(one));
-    return await this.#settle(transaction, git, ends);
+    return await this.#settle(transaction, git, open.map(({ branch }) => branch), ends);
   }
 
   async #ask(request: TwoPhaseRequest): Promise<Asked> {
@@ -269,14 +267,14 @@ export class TwoPhaseCoordinator {
       return end;
     });
     const gitSettled = git.kind === "committed" ? Promise.resolve(git) : git.settled;
-    const settled = this.#settle(transaction, gitSettled, ends);
+    const settled = this.#settle(transaction, gitSettled, branches, ends);
     const late = this.#parts.clock.sleep(ACKNOWLEDGEMENT_WAIT_MS).then(() => null);
-    const all = Promise.all(ends).then((all) => all);
-    const told = await Promise.race([all, late]);
-    if (told !== null && git.kind === "committed" && told.every(acknowledged)) return git;
-    // Contradicted at once: let the failure be seen before the answer is made.
+    const told = await Promise.race([Promise.all(ends), late]);
     if (told !== null && git.kind === "committed") {
-      return stalled(await settled, this.teller.pending(branches));
+      if (told.every(acknowledged)) return git;
+      // Contradicted at once: let the failure be seen before the answer is made.
+      const outcome = Promise.resolve(await settled);
+      return { kind: "stalled", problem: this.teller.pending(branches), settled: outcome };
     }
     const problem = git.kind === "stalled" ? git.problem : this.teller.pending(branches);
     return { kind: "stalled", problem, settled };
@@ -286,12 +284,12 @@ export class TwoPhaseCoordinator {
   async #settle(
     transaction: TransactionDocument,
     git: Promise<SettledOutcome>,
+    branches: readonly Branch[],
     ends: readonly Promise<BranchEnd>[],
   ): Promise<SettledOutcome> {
-    const [outcome, ...branches] = await Promise.all([git, ...ends]);
-    const contradicted = branches.find((end) => end.kind === "contradicted");
-    if (outcome.kind === "failed" || contradicted === undefined) return outcome;
-    const failed = failedDocument(transaction, contradicted.reason);
+    const [outcome, ...told] = await Promise.all([git, ...ends]);
+    const failed = contradictedDocument(transaction, branches, told);
+    if (outcome.kind === "failed" || failed === null) return outcome;
     const { log, ledger } = this.#parts.commit;
     ledger.record([{ lsn: log.status().lastLsn, transaction: failed, idempotency: null }]);
     return { kind: "failed", transaction: failed };
@@ -313,8 +311,4 @@ export class TwoPhaseCoordinator {
 
 function acknowledged(end: BranchEnd): boolean {
   return end.kind === "acknowledged";
-}
-
-function stalled(outcome: SettledOutcome, problem: ProblemSummary): CommitOutcome {
-  return { kind: "stalled", problem, settled: Promise.resolve(outcome) };
 }

@@ -3,7 +3,6 @@ import type { Branch } from "../../src/core/branch.ts";
 import { digestBranches } from "../../src/core/branch_plan.ts";
 import { parseParticipantName, parseTransactionId, toLsn } from "../../src/core/ids.ts";
 import type { LogRecord } from "../../src/core/log_record.ts";
-import { endsTransaction } from "../../src/core/sql_text.ts";
 
 const transactionId = parseTransactionId("01M838F57XA0C9BZXGB3W3KB06");
 const at = "2026-11-23T03:00:00.000Z";
@@ -40,13 +39,4 @@ Deno.test("digestBranches() drops what ended or was resolved, and keeps what con
   assertEquals(left(decided, failed), [["committed", "no"]]);
   assertEquals(left(decided, failed, resolved), []);
   assertEquals(left(decided, { kind: "ended", keys: ["k1"] }), []);
-});
-
-Deno.test("endsTransaction() looks behind comments, and at whole words", () => {
-  for (const text of ["COMMIT", " /* a /* b */ */ -- c\n rollback", ";PREPARE  TRANSACTION 'x'"]) {
-    assertEquals(endsTransaction(text), true, text);
-  }
-  for (const text of ["SELECT 1", "commits", "PREPARE q AS SELECT 1", "/* commit", ""]) {
-    assertEquals(endsTransaction(text), false, text);
-  }
 });

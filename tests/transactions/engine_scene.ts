@@ -32,6 +32,8 @@ export const app = parseRepositoryName("app");
 class WatchedFileSystem extends DenoFileSystem {
   systemSyncs = 0;
   refusesPublication = false;
+  /** The same below this path alone. */
+  refusesPublicationBelow: string | null = null;
   /** Fsyncs of packs fail. */
   refusesFileSyncs = false;
   /** How many unlinks of lock files fail from here on. */
@@ -71,7 +73,9 @@ class WatchedFileSystem extends DenoFileSystem {
   }
 
   override rename(from: string, to: string): void {
-    if (this.refusesPublication && to.endsWith("/packed-refs")) {
+    const refused = this.refusesPublication ||
+      (this.refusesPublicationBelow !== null && to.startsWith(`${this.refusesPublicationBelow}/`));
+    if (refused && to.endsWith("/packed-refs")) {
       throw new FileSystemError("EIO", "rename", to);
     }
     if (to.endsWith("/packed-refs")) this.beforePublication();

@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { assertFsckClean, assertNothingLeftBehind } from "../harness/repositories.ts";
-import { create, put, withEngine } from "./engine_scene.ts";
+import { parseFilePath, parseLayerName, parseRepositoryName } from "../../src/core/ids.ts";
+import { app, create, put, withEngine } from "./engine_scene.ts";
 import { codeAndState, refusalOf } from "./refusals.ts";
 
 Deno.test("a decided commit whose publication stalls is committing until it is through", () =>
@@ -57,4 +58,25 @@ Deno.test("a stalled commit holds its table locks again after a restart", () =>
     assertEquals(await scene.text("a", "f"), "1");
     await assertFsckClean(scene.path("app"));
     await assertNothingLeftBehind(`${scene.path("app")}/.git`);
+  }));
+
+Deno.test("an optimistic snapshot shows all of a transaction that stalls in one of its repositories", () =>
+  withEngine(async (scene) => {
+    await scene.serveRepository("web");
+    const web = parseRepositoryName("web");
+    const both = (text: string) => [
+      put("a", "f", text),
+      { ...put("a", "f", text), repository: web },
+    ];
+    await scene.run(create("a"), { ...create("a"), repository: web }, ...both("0"));
+    scene.fileSystem.refusesPublicationBelow = scene.path("web");
+    assertEquals((await scene.run(...both("1"))).state, "committing");
+    const id = await scene.openTransaction({ isolation: "optimistic" });
+    const seen = async (repository: typeof web) => {
+      const point = { repository, layer: parseLayerName("a"), transaction: id, at: null };
+      const { bytes } = await scene.reader.file(point, parseFilePath("f"));
+      return new TextDecoder().decode(bytes);
+    };
+    scene.fileSystem.refusesPublicationBelow = null;
+    assertEquals([await seen(app), await seen(web)], ["1", "1"]);
   }));

@@ -70,12 +70,18 @@ isolated("a transaction over two repositories, PostgreSQL and a service", async 
 
     // A statement must not end the transaction, whatever it is dressed in.
     for (
-      const text of ["COMMIT", " /* a /* b */ */ -- c\n rollback", "; PREPARE  TRANSACTION 'x'"]
+      const text of [
+        "COMMIT",
+        " /* a /* b */ */ -- c\n rollback",
+        "; PREPARE  TRANSACTION 'x'",
+        "-- x\rCOMMIT",
+        "copy places from stdin",
+      ]
     ) {
       const reply = await scene.api.tryApply([
         { op: "sql", participant: "pg", statements: [{ text }] },
       ]);
-      assertEquals(problemOf(reply, 400, "invalid_request").field, "statements");
+      assertEquals(problemOf(reply, 400, "invalid_request").field, "operations[0].statements");
     }
   } finally {
     await stand.close();
