@@ -81,6 +81,24 @@ Deno.test("README's first hour: its commands carry layers to a colleague and lea
   assert(!/\blayerd\b/.test(left), left);
 });
 
+Deno.test("README's shell wrapper and replica run word for word", async () => {
+  const [wrapper = "", ...others] = await blocksUnder("From shell scripts");
+  const [replica = "", ...more] = await blocksUnder("Replicas");
+  assertEquals([others, more], [[], []]);
+  const said = await runBlocks([
+    `export PLAY=$(mktemp -d) PATH="$PWD/scripts:$PATH"
+    export LAYERD_SOCKET="$PLAY/layerd.sock" LAYERD_STATE_DIR="$PLAY/state"
+    for name in app site; do git init -q -b main "$PLAY/$name"; done
+    layerd start --repository app="$PLAY/app" --repository site="$PLAY/site"
+    layerd run -r app -- layerd layer create -r app team/base`,
+    wrapper,
+    replica,
+    "layerd replica reconcile base\nlayerd cat -r site team/base settings.json",
+  ]);
+  assertStringIncludes(said[2] ?? "", "site:team/base");
+  assertStringIncludes(said[3] ?? "", '{"timeout":30}');
+});
+
 /** The text of every test file, for names of tests that documents give. */
 async function testTexts(directory = `${ROOT}tests`): Promise<string> {
   let texts = "";
