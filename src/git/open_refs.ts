@@ -70,6 +70,7 @@ export function openRefs(options: OpenRefsOptions): OpenRefs {
     writes: options.writes,
     file,
     files,
+    undurable: new Set(),
     locks,
     loose,
     pad,

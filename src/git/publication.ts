@@ -15,6 +15,8 @@
  *     only uncovers the equal value. In another order a crash would bring an old value back.
  * P2. What is unlinked in 1b is gone durably (1c) before the decision, so that after a power
  *     loss no loose file covers what was published.
+ *     Where that fails nothing is staged in the repository before the same was done again:
+ *     the next publication finds no loose file there that it would have to make sure of.
  * P3. publish() renames only over the very file that stage() rebuilt, under our own locks,
  *     and only while no edited ref has a loose file: else somebody removed a lock by hand
  *     and wrote, and their value must neither be overwritten nor hide ours.
@@ -62,6 +64,8 @@ export interface PublicationParts {
   readonly pad: SizePad;
   readonly reflog: Reflog;
   readonly published: PublicationListener;
+  /** Directories in which names were removed and that could not be made durable since. */
+  readonly undurable: Set<string>;
 }
 
 /** A new packed-refs, durable in layerd/tmp. */
@@ -84,6 +88,7 @@ export async function stagePublication(
   if (edits.length === 0) return NOTHING;
   const refs = [...new Set(edits.map((edit) => edit.ref))];
   requireLocks(parts, refs);
+  await makeRemovalsDurable(parts);
   const peeled = peelingOnce(parts.objects);
   const folded = await fold(parts, base, refs, peeled);
   const changes = new Map<RefName, PackedEntry | null>();
@@ -180,10 +185,21 @@ async function fold(
   parts.published(unmoved, aside.before, aside.after);
   await parts.fileSystem.syncDirectory(parts.commonDir);
   requireLocks(parts, refs);
+  for (const ref of values.keys()) parts.undurable.add(parentOf(parts.loose.pathOf(ref)));
   for (const [ref, oid] of values) removeFolded(parts, ref, oid);
-  const directories = new Set([...values.keys()].map((ref) => parentOf(parts.loose.pathOf(ref))));
-  for (const directory of directories) await parts.fileSystem.syncDirectory(directory);
+  await makeRemovalsDurable(parts);
   return aside.after;
+}
+
+/** Step 1c, also of an earlier publication that failed in it (P2). */
+async function makeRemovalsDurable({ fileSystem, undurable }: PublicationParts): Promise<void> {
+  for (const directory of undurable) {
+    let present = directory;
+    // One that is gone by now took the names with it, if that is durable.
+    while (fileSystem.lstatIfAny(present) === null) present = parentOf(present);
+    await fileSystem.syncDirectory(present);
+    undurable.delete(directory);
+  }
 }
 
 function removeFolded(parts: PublicationParts, ref: RefName, oid: ObjectId): void {

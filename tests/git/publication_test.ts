@@ -286,3 +286,31 @@ Deno.test("RefPublisher.pin() makes packed refs loose, so that native deletion f
     publisher.unlockRefs([...refs, ref("refs/heads/unpinned")]);
     assertEquals(await scene.leftovers(), []);
   }));
+
+class FailingDirectory extends DenoFileSystem {
+  fails = true;
+  readonly synced: string[] = [];
+
+  override syncDirectory(path: string): Promise<void> {
+    if (this.fails && path.endsWith("/refs/layers")) {
+      return Promise.reject(new FileSystemError("EIO", "fsync", path));
+    }
+    this.synced.push(path);
+    return super.syncDirectory(path);
+  }
+}
+
+Deno.test("RefPublisher.stage() first makes the removals durable at which one before it failed", () =>
+  RefsScene.run(async (scene) => {
+    await scene.git("update-ref", "refs/layers/a", scene.commit(0));
+    const fileSystem = new FailingDirectory();
+    const open = scene.open(fileSystem);
+    const edits = [edit(layer("a"), scene.commit(0), scene.commit(1))];
+    await assertRejects(() => publishEdits(open, edits), FileSystemError);
+    // The file is folded by now.
+    await assertRejects(() => publishEdits(open, edits), FileSystemError);
+    fileSystem.fails = false;
+    fileSystem.synced.length = 0;
+    await publishEdits(open, edits);
+    assertEquals(fileSystem.synced[0], `${scene.commonDir}/refs/layers`);
+  }));
