@@ -187,6 +187,7 @@ export class CommitGroup {
         lane.staged?.publish();
       } catch (error) {
         stalled.set(id, repositoryError(error, lane.repository.name));
+        this.#parts.unpublished.set(id, lane.edits);
       }
     }
     await Promise.all([...this.#lanes].map(async ([id, lane]) => {

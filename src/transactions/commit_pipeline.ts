@@ -59,7 +59,8 @@ export class GroupCommitPipeline implements CommitPipeline {
   afterGroup: () => void = () => {};
 
   constructor(parts: PipelineParts) {
-    this.#parts = { ...parts, promisedNames: (id) => this.#promisedNames(id) };
+    const promisedNames = (id: RepositoryId) => this.#promisedNames(id);
+    this.#parts = { ...parts, promisedNames, unpublished: new Map() };
     const turn = <T>(work: () => Promise<T>) => this.turn(work);
     this.stalled = new StalledPublications(this.#parts, turn);
     this.holds = new GitHolds(this.#parts, turn);
@@ -80,13 +81,11 @@ export class GroupCommitPipeline implements CommitPipeline {
     for (let attempts = 0;; attempts++) {
       const verdict = await this.turn(() => this.prepared.prepare(request));
       if (verdict.kind === "prepared") return verdict;
-      if (verdict.kind === "refused") {
-        this.#discardObjects(request);
-        return verdict;
+      if (verdict.kind !== "refused" && verdict.kind !== "blocked") {
+        throw new Error(`BUG: prepare ended ${verdict.kind}`);
       }
-      if (verdict.kind !== "blocked") throw new Error(`BUG: prepare ended ${verdict.kind}`);
       const left = request.deadlineMs - this.#parts.clock.monotonic();
-      if (left <= 0) {
+      if (verdict.kind === "refused" || left <= 0) {
         this.#discardObjects(request);
         return { kind: "refused", error: verdict.error };
       }
@@ -195,6 +194,7 @@ export class GroupCommitPipeline implements CommitPipeline {
     try {
       const verdicts = await work.run();
       for (const member of group) this.#settle(member, verdicts.get(member));
+      this.#parts.unpublished.clear();
     } catch (error) {
       for (const member of group) member.reject(logFailed(error));
       throw error;

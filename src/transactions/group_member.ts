@@ -3,6 +3,7 @@ import { LayerdError } from "../core/errors.ts";
 import type { ErrorCode, RefConflict } from "../core/errors.ts";
 import type { Lsn, RefName, RepositoryId } from "../core/ids.ts";
 import type { LogRecord, RepositoryPart } from "../core/log_record.ts";
+import type { RefEdit } from "../core/ref_edit.ts";
 import type { ProblemSummary } from "../core/transaction_document.ts";
 import type { Clock } from "../system/clock.ts";
 import type { WriteAheadLog } from "../wal/write_ahead_log.ts";
@@ -39,6 +40,11 @@ export interface AdmissionParts extends CommitParts {
    * although native git does not see them yet.
    */
   readonly promisedNames: (id: RepositoryId) => readonly RefName[];
+  /**
+   * What the group under way could not publish, until its commits count as stalled: its
+   * other repositories moved already, and snapshots are taken while their fsyncs run.
+   */
+  readonly unpublished: Map<RepositoryId, readonly RefEdit[]>;
 }
 
 export interface GroupMember {

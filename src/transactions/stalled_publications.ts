@@ -14,7 +14,13 @@ import {
 import type { RefEdit } from "../core/ref_edit.ts";
 import type { TransactionDocument } from "../core/transaction_document.ts";
 import type { Random } from "../system/random.ts";
-import { type CommitParts, forceStubbornly, refsOf, type Verdict } from "./group_member.ts";
+import {
+  type AdmissionParts,
+  type CommitParts,
+  forceStubbornly,
+  refsOf,
+  type Verdict,
+} from "./group_member.ts";
 import type { CommitOutcome, CommitRequest, SettledOutcome, Turn } from "./pipeline.ts";
 import { branchesOf } from "./git_holds.ts";
 import { tidy } from "./leftovers.ts";
@@ -24,6 +30,10 @@ import { redo } from "./redo.ts";
 const RETRY_MS_MIN = 50;
 const RETRY_MS_MAX = 10_000;
 
+type StalledParts = Pick<AdmissionParts, keyof CommitParts | "unpublished"> & {
+  readonly random: Random;
+};
+
 interface Stalled {
   commit: LoggedCommit;
   readonly settled: Promise<SettledOutcome>;
@@ -31,7 +41,7 @@ interface Stalled {
 }
 
 export class StalledPublications {
-  readonly #parts: CommitParts & { readonly random: Random };
+  readonly #parts: StalledParts;
   readonly #turn: Turn;
   readonly #stalled = new Map<TransactionId, Stalled>();
   readonly #reasons = new Map<RepositoryId, LayerdError>();
@@ -40,7 +50,7 @@ export class StalledPublications {
   #timer: { cancel(): void } | null = null;
   #stopped = false;
 
-  constructor(parts: CommitParts & { readonly random: Random }, turn: Turn) {
+  constructor(parts: StalledParts, turn: Turn) {
     this.#parts = parts;
     this.#turn = turn;
   }
@@ -122,8 +132,10 @@ export class StalledPublications {
 
   /** What is decided for a repository and not published there, oldest first. */
   decidedEdits(id: RepositoryId): RefEdit[] {
-    return this.commits().sort((one, other) => one.lsn - other.lsn).flatMap(unfinishedParts)
-      .filter((part) => part.repositoryId === id).flatMap((part) => part.edits);
+    const stalled = this.commits().sort((one, other) => one.lsn - other.lsn)
+      .flatMap(unfinishedParts).filter((part) => part.repositoryId === id);
+    const youngest = this.#parts.unpublished.get(id) ?? [];
+    return [...stalled.flatMap((part) => part.edits), ...youngest];
   }
 
   /** All that an operator may want to look at: failed, or not published yet. */

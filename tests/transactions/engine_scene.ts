@@ -34,6 +34,8 @@ class WatchedFileSystem extends DenoFileSystem {
   refusesPublication = false;
   /** The same below this path alone. */
   refusesPublicationBelow: string | null = null;
+  /** Fsyncs of directories wait for this. */
+  directorySync: Promise<void> = Promise.resolve();
   /** Fsyncs of packs fail. */
   refusesFileSyncs = false;
   /** How many unlinks of lock files fail from here on. */
@@ -80,6 +82,11 @@ class WatchedFileSystem extends DenoFileSystem {
     }
     if (to.endsWith("/packed-refs")) this.beforePublication();
     super.rename(from, to);
+  }
+
+  override async syncDirectory(path: string): Promise<void> {
+    await this.directorySync;
+    await super.syncDirectory(path);
   }
 
   override syncFile(path: string): Promise<void> {

@@ -1,8 +1,27 @@
 import { assertEquals } from "@std/assert";
 import { assertFsckClean, assertNothingLeftBehind } from "../harness/repositories.ts";
-import { parseFilePath, parseLayerName, parseRepositoryName } from "../../src/core/ids.ts";
-import { app, create, put, withEngine } from "./engine_scene.ts";
+import {
+  parseFilePath,
+  parseLayerName,
+  parseRepositoryName,
+  type RepositoryName,
+  type TransactionId,
+} from "../../src/core/ids.ts";
+import { app, create, type EngineScene, put, withEngine } from "./engine_scene.ts";
 import { codeAndState, refusalOf } from "./refusals.ts";
+
+const TWO = [app, parseRepositoryName("web")];
+
+/** Text of `f` in layer `a` of a repository, as the transaction sees it. */
+async function textIn(
+  scene: EngineScene,
+  transaction: TransactionId,
+  repository: RepositoryName,
+): Promise<string> {
+  const point = { repository, layer: parseLayerName("a"), transaction, at: null };
+  const { bytes } = await scene.reader.file(point, parseFilePath("f"));
+  return new TextDecoder().decode(bytes);
+}
 
 Deno.test("a decided commit whose publication stalls is committing until it is through", () =>
   withEngine(async (scene) => {
@@ -63,20 +82,45 @@ Deno.test("a stalled commit holds its table locks again after a restart", () =>
 Deno.test("an optimistic snapshot shows all of a transaction that stalls in one of its repositories", () =>
   withEngine(async (scene) => {
     await scene.serveRepository("web");
-    const web = parseRepositoryName("web");
-    const both = (text: string) => [
-      put("a", "f", text),
-      { ...put("a", "f", text), repository: web },
-    ];
-    await scene.run(create("a"), { ...create("a"), repository: web }, ...both("0"));
+    const both = (text: string) =>
+      TWO.map((repository) => ({ ...put("a", "f", text), repository }));
+    await scene.run(...TWO.map((repository) => ({ ...create("a"), repository })), ...both("0"));
     scene.fileSystem.refusesPublicationBelow = scene.path("web");
     assertEquals((await scene.run(...both("1"))).state, "committing");
     const id = await scene.openTransaction({ isolation: "optimistic" });
-    const seen = async (repository: typeof web) => {
-      const point = { repository, layer: parseLayerName("a"), transaction: id, at: null };
-      const { bytes } = await scene.reader.file(point, parseFilePath("f"));
-      return new TextDecoder().decode(bytes);
-    };
     scene.fileSystem.refusesPublicationBelow = null;
-    assertEquals([await seen(app), await seen(web)], ["1", "1"]);
+    assertEquals(await Promise.all(TWO.map((repository) => textIn(scene, id, repository))), [
+      "1",
+      "1",
+    ]);
+  }));
+
+Deno.test("an optimistic snapshot shows all of a commit that stalls while its group is under way", () =>
+  withEngine(async (scene) => {
+    await scene.serveRepository("web");
+    const both = TWO.flatMap((repository) => [
+      { ...create("a"), repository },
+      { ...put("a", "f", "0"), repository },
+    ]);
+    await scene.run(...both);
+    const disk = Promise.withResolvers<void>();
+    const moved = Promise.withResolvers<void>();
+    scene.fileSystem.beforePublication = () => {
+      scene.fileSystem.directorySync = disk.promise;
+      moved.resolve();
+    };
+    scene.fileSystem.refusesPublicationBelow = scene.path("web");
+    const committing = scene.run(
+      ...TWO.map((repository) => ({ ...put("a", "f", "1"), repository })),
+    );
+    await moved.promise;
+    const id = await scene.openTransaction({ isolation: "optimistic" });
+    disk.resolve();
+    scene.fileSystem.beforePublication = () => {};
+    assertEquals((await committing).state, "committing");
+    scene.fileSystem.refusesPublicationBelow = null;
+    assertEquals(await Promise.all(TWO.map((repository) => textIn(scene, id, repository))), [
+      "1",
+      "1",
+    ]);
   }));
