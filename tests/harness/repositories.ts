@@ -1,5 +1,7 @@
 /** Repositories for tests, and what must be true of every repository after one. */
 import { assertEquals } from "@std/assert";
+import { resolve } from "@std/path";
+import { existsSync } from "node:fs";
 import { git, tryGit } from "./git.ts";
 
 /** Makes a repository with one commit on `main`; answers its path. */
@@ -43,17 +45,30 @@ export async function transactionsIn(repository: string, range: string): Promise
 
 /** `git fsck --strict` finds nothing wrong. */
 export async function assertFsckClean(repository: string): Promise<void> {
-  const { code, stdout, stderr } = await tryGit(repository, [
-    "fsck",
-    "--strict",
-    "--no-dangling",
-    "--no-progress",
-  ]);
+  for (let look = 1; look < LOOKS_MAX; look++) {
+    const { lines, metRemovedPack } = await fsck(repository);
+    if (!metRemovedPack) return assertEquals(lines, []);
+  }
+  assertEquals((await fsck(repository)).lines, []);
+}
+
+/**
+ * What fsck complains of. `metRemovedPack`: it complains of nothing but packs that were there
+ * when it listed them and are gone since: a fold of ours, as a repack of git's own, took them.
+ */
+async function fsck(repository: string): Promise<{ lines: string[]; metRemovedPack: boolean }> {
+  const args = ["fsck", "--strict", "--no-dangling", "--no-progress"];
+  const { code, stdout, stderr } = await tryGit(repository, args);
   // Before git 2.40 an unborn HEAD of a bare repository is a notice.
   const lines = (stdout + stderr).split("\n").filter((line) =>
     line !== "" && !line.startsWith("notice:")
   );
-  assertEquals({ code, lines }, { code: 0, lines: [] });
+  const unopened = /^(?:error|fatal): packfile (\S+) (?:index not opened|cannot be accessed)$/;
+  const packs = lines.map((line) => unopened.exec(line)?.[1]);
+  const gone = (path: string | undefined) =>
+    path !== undefined && !existsSync(resolve(repository, path));
+  if (code !== 0 && lines.length === 0) lines.push(`git fsck ended with ${code}`);
+  return { lines, metRemovedPack: lines.length > 0 && packs.every(gone) };
 }
 
 /** What a daemon's own checkpoint writes aside is gone again by then; what is left behind stays. */
