@@ -62,7 +62,7 @@ install_deno() {
   if ! npm install --prefix "$fresh" --ignore-scripts --no-audit --no-fund --no-save --loglevel=error \
     "deno@$deno_pinned" >&2; then
     rm -rf "$fresh"
-    echo "layerd: npm could not install deno@$deno_pinned; put Deno 2.$deno_minor_min or later on the PATH" >&2
+    echo "layerd: npm could not install deno@$deno_pinned; look at npm's proxy and certificate settings (npm config get proxy, cafile), or put Deno 2.$deno_minor_min or later on the PATH" >&2
     exit 69
   fi
   for binary in "$fresh"/node_modules/@deno/*/deno; do
