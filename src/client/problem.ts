@@ -58,7 +58,7 @@ export class DaemonUnreachable extends Error {
     super(
       permissionDenied
         ? `The socket ${socketPath} belongs to another user`
-        : `No daemon answers at ${socketPath}`,
+        : `No daemon answers at ${socketPath}; \`layerd start\` starts one`,
       { cause },
     );
     this.socketPath = socketPath;
