@@ -4,7 +4,12 @@
  * ObjectStore to say, which keeps nothing of what native git wrote.
  */
 import type { ObjectId } from "../core/ids.ts";
-import { BLOB_CACHE_BYTES_MAX, BLOB_SIZES_MAX, CACHED_BLOB_BYTES_MAX } from "../core/limits.ts";
+import {
+  BLOB_CACHE_BYTES_MAX,
+  BLOB_SIZES_MAX,
+  CACHE_ENTRY_BYTES,
+  CACHED_BLOB_BYTES_MAX,
+} from "../core/limits.ts";
 import type { ObjectType } from "../core/log_record.ts";
 import { LruMap } from "./lru_map.ts";
 
@@ -22,14 +27,11 @@ interface Objects {
   header(oid: ObjectId): Promise<{ readonly size: number } | null>;
 }
 
-/** What an entry without bytes weighs, so that empty blobs are bounded too. */
-const ENTRY_BYTES = 200;
-
 export class CachedBlobReader implements BlobReader {
   readonly #objects: Objects;
   readonly #contents = new LruMap<ObjectId, Uint8Array>(
     BLOB_CACHE_BYTES_MAX,
-    (bytes) => bytes.length + ENTRY_BYTES,
+    (bytes) => bytes.length + CACHE_ENTRY_BYTES,
   );
   readonly #sizes = new LruMap<ObjectId, number>(BLOB_SIZES_MAX, () => 1);
 

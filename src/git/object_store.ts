@@ -12,6 +12,7 @@
 import { LayerdError } from "../core/errors.ts";
 import type { ObjectId } from "../core/ids.ts";
 import {
+  CACHE_ENTRY_BYTES,
   OBJECT_CACHE_BYTES_MAX,
   RECORDED_BYTES_PER_TRANSACTION_MAX,
   RECORDED_OBJECTS_PER_TRANSACTION_MAX,
@@ -50,7 +51,7 @@ export class RepositoryObjects implements ObjectStore {
   /** Objects that were read from kept packs, by id: their content never changes. */
   readonly #recent = new LruMap<ObjectId, GitObject>(
     OBJECT_CACHE_BYTES_MAX,
-    ({ body }) => body.length,
+    ({ body }) => body.length + CACHE_ENTRY_BYTES,
   );
 
   constructor(fs: FileSystem, clock: Clock, layout: RepositoryLayout, random: Random) {

@@ -9,7 +9,7 @@
  */
 import { LayerdError } from "../core/errors.ts";
 import type { ObjectId } from "../core/ids.ts";
-import { ROOT_CACHE_ENTRIES_MAX, TREE_CACHE_BYTES_MAX } from "../core/limits.ts";
+import { CACHE_ENTRY_BYTES, ROOT_CACHE_ENTRIES_MAX, TREE_CACHE_BYTES_MAX } from "../core/limits.ts";
 import { LruMap } from "./lru_map.ts";
 import { EMPTY_TREE_ID, objectId, parseCommit } from "./object_codec.ts";
 import { isTreeMode, ParsedTree, type TreeSplice } from "./parsed_tree.ts";
@@ -34,7 +34,7 @@ export class CachedTreeReader implements TreeReader {
   readonly #objects: Pick<ObjectStore, "read">;
   readonly #trees = new LruMap<ObjectId, ParsedTree>(
     TREE_CACHE_BYTES_MAX,
-    (tree) => tree.byteLength,
+    (tree) => tree.byteLength + CACHE_ENTRY_BYTES,
   );
   readonly #roots = new LruMap<ObjectId, ObjectId>(ROOT_CACHE_ENTRIES_MAX, () => 1);
 

@@ -137,6 +137,23 @@ Deno.test("rewrite() of the last file ends in the empty tree, which is among the
   assertEquals((await trees.rewrite(null, new Map())).root, EMPTY_TREE_ID);
 });
 
+Deno.test("a tree reader forgets tiny trees by what they take, not by the length of their bytes", async () => {
+  const store = new MemoryObjects();
+  const trees = new CachedTreeReader(store);
+  const made = 40_000;
+  const roots: ObjectId[] = [];
+  for (let number = 0; number < made; number += 1) {
+    const { root, objects } = await trees.rewrite(null, new Map([[`f${number}`, file(1)]]));
+    store.add(objects);
+    roots.push(root);
+  }
+  store.reads = 0;
+  // The youngest first: from the oldest on, each miss would push out what is looked at next.
+  for (const root of roots.reverse()) await trees.lookup(root, "none");
+  const kept = made - store.reads;
+  assert(kept > 10_000 && kept < 30_000, `${kept} of ${made} trees were kept`);
+});
+
 Deno.test("rewrite() refuses a path that is a file and a directory", async () => {
   const store = new MemoryObjects();
   const trees = new CachedTreeReader(store);
