@@ -49,14 +49,14 @@ export class BenchDaemon {
     return join(this.#home, "s.sock");
   }
 
-  get logDirectory(): string {
-    return join(this.#home, "state", "log");
+  get stateDirectory(): string {
+    return join(this.#home, "state");
   }
 
   async start(): Promise<void> {
     const before = performance.now();
     this.#process = new Deno.Command(join(ROOT, "scripts/layerd"), {
-      args: ["serve", "--socket", this.socket, "--state-dir", join(this.#home, "state")]
+      args: ["serve", "--socket", this.socket, "--state-dir", this.stateDirectory]
         .concat(this.#allowed.flatMap((place) => ["--allow-participant", place])),
       stdin: "null",
       stdout: "piped",
