@@ -75,6 +75,13 @@ export const LOG_RESERVE_BYTES = 1024 * 1024;
 /** Fencing tokens are reserved in ranges of this size by one forced record. */
 export const FENCING_TOKENS_RESERVED = 1_000;
 
+/**
+ * From this size of packed-refs on (some 15,000 refs) a ref that moves alone is published as a
+ * loose file: writing and syncing packed-refs would cost more.
+ */
+export const LOOSE_PUBLICATION_BYTES_MIN = 1024 * 1024;
+/** Layers in loose files at a time, before the next publication folds them all. */
+export const LOOSE_LAYERS_MAX = 128;
 /** Packs above this size are read through `git cat-file --batch`. */
 export const PACK_IN_MEMORY_BYTES_MAX = 8 * 1024 * 1024;
 /** Alternates of alternates that are followed; git follows as many. */

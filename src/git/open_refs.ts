@@ -1,5 +1,5 @@
 /** Puts the parts of this room together: the refs of one repository that this daemon owns. */
-import { invariant } from "../core/errors.ts";
+import { invariant, LayerdError } from "../core/errors.ts";
 import type { ObjectId, RefName } from "../core/ids.ts";
 import type { RefEdit } from "../core/ref_edit.ts";
 import type { Clock } from "../system/clock.ts";
@@ -8,6 +8,8 @@ import type { RepositoryLayout } from "./gate.ts";
 import { FilesLockedRefs } from "./locked_refs.ts";
 import { LooseAbsence } from "./loose_absence.ts";
 import { LooseRefs } from "./loose_refs.ts";
+import { looseEdit, stageLoosePublication } from "./loose_publication.ts";
+import { LoosenedRefs } from "./loosened_refs.ts";
 import type { OwnerFile } from "./owner.ts";
 import { PackedRefsFile, type PackedState } from "./packed_refs_file.ts";
 import { type PublicationParts, stagePublication } from "./publication.ts";
@@ -31,6 +33,14 @@ import { SizePad } from "./size_pad.ts";
 import type { WriteWatch } from "./write_watch.ts";
 import { WorkTrees } from "./work_trees.ts";
 
+/** When a ref that moves alone is published as a loose file (loose_publication.ts). */
+export interface LoosePublicationBounds {
+  /** From this size of packed-refs on. */
+  readonly fromBytes: number;
+  /** How many layers may be loose at a time. */
+  readonly refsMax: number;
+}
+
 export interface OpenRefsOptions {
   readonly fileSystem: FileSystem;
   readonly clock: Clock;
@@ -42,6 +52,7 @@ export interface OpenRefsOptions {
   readonly writes: WriteWatch;
   /** The value of `core.logAllRefUpdates` as it is now, null where it is not set. */
   readonly logAllRefUpdates: () => string | null;
+  readonly loosePublication: LoosePublicationBounds;
 }
 
 export interface OpenRefs {
@@ -75,9 +86,11 @@ export function openRefs(options: OpenRefsOptions): OpenRefs {
     loose,
     pad,
     reflog,
-    published: (edits, before, after) => {
-      for (const watcher of watchers) watcher.published(edits, before, after);
+    published: (published) => {
+      for (const watcher of watchers) watcher.published(published);
     },
+    loosened: new LoosenedRefs(loose, locks, options.loosePublication.refsMax),
+    looseFromBytes: options.loosePublication.fromBytes,
   });
   return {
     refs: new FilesRefReader(
@@ -100,6 +113,7 @@ export function openRefs(options: OpenRefsOptions): OpenRefs {
 
 interface PublisherParts extends PublicationParts {
   readonly writes: WriteWatch;
+  readonly looseFromBytes: number;
 }
 
 class FilesRefPublisher implements RefPublisher {
@@ -107,13 +121,18 @@ class FilesRefPublisher implements RefPublisher {
   readonly #promises: PromiseRefs;
   /** packed-refs as read or renamed under the packed-refs.lock that is held now. */
   #base: PackedState | null = null;
+  /** The same as its stat vouches for it: enough to compare with, not to write back. */
+  #glanced: PackedState | null = null;
 
   constructor(parts: PublisherParts) {
     this.#parts = {
       ...parts,
-      published: (edits, before, after) => {
-        this.#base = after;
-        parts.published(edits, before, after);
+      published: (published) => {
+        if (published.where === "packed") {
+          this.#base = published.after;
+          this.#glanced = null;
+        }
+        parts.published(published);
       },
     };
     this.#promises = new PromiseRefs({
@@ -143,17 +162,20 @@ class FilesRefPublisher implements RefPublisher {
   }
 
   lockPackedRefs(): LockOutcome {
-    this.#base = null;
+    this.#forgetBase();
     return this.#parts.locks.lockPackedRefs();
   }
 
   unlockPackedRefs(): void {
-    this.#base = null;
+    this.#forgetBase();
     this.#parts.locks.unlockPackedRefs();
   }
 
   readLocked(): LockedRefs {
-    const { packed } = this.#readBase();
+    // Reading 7 MB (100,000 refs) for a ref that moves alone would cost more than moving it.
+    const proved = this.#parts.file.proved();
+    this.#glanced = proved !== null && this.#isLarge(proved) ? proved : null;
+    const { packed } = this.#glanced ?? this.#readBase();
     return new FilesLockedRefs(packed, this.#parts.loose, this.#parts.locks);
   }
 
@@ -162,13 +184,19 @@ class FilesRefPublisher implements RefPublisher {
   }
 
   stage(edits: readonly RefEdit[], reflog: ReflogNote): Promise<StagedPublication> {
-    return this.#parts.writes.duringLong(() =>
-      stagePublication(this.#parts, this.#base ?? this.#readBase(), edits, reflog)
-    );
+    return this.#parts.writes.duringLong(() => {
+      const known = this.#base ?? this.#glanced ?? this.#readBase();
+      const alone = this.#isLarge(known) ? looseEdit(this.#parts, edits) : null;
+      return alone === null
+        ? stagePublication(this.#parts, this.#baseOf(known), edits, reflog)
+        : stageLoosePublication(this.#parts, known, alone, reflog);
+    });
   }
 
-  pin(refs: readonly RefName[]): Promise<void> {
-    return pinRefs(this.#parts, this.#readBase().packed, refs);
+  async pin(refs: readonly RefName[]): Promise<void> {
+    const { packed } = this.#readBase();
+    await this.#parts.file.makeDurable();
+    await pinRefs(this.#parts, packed, refs);
   }
 
   keepObjects(promise: string, oids: readonly ObjectId[]): Promise<void> {
@@ -208,6 +236,23 @@ class FilesRefPublisher implements RefPublisher {
 
   sweep(): void {
     this.#parts.files.sweep();
+  }
+
+  /** What may be written back; throws where it is not what values were compared with. */
+  #baseOf(known: PackedState): PackedState {
+    const base = this.#base ?? this.#readBase();
+    if (base.packed === known.packed) return base;
+    const path = this.#parts.file.path;
+    throw new LayerdError("repository_locked", `${path} was written in spite of its lock`);
+  }
+
+  #isLarge({ packed }: PackedState): boolean {
+    return packed.bytes.length >= this.#parts.looseFromBytes;
+  }
+
+  #forgetBase(): void {
+    this.#base = null;
+    this.#glanced = null;
   }
 
   #readBase(): PackedState {

@@ -36,6 +36,7 @@ import type { RefEdit } from "../core/ref_edit.ts";
 import { errorCode, type FileSystem } from "../system/file_system.ts";
 import { LooseGlance } from "./loose_glance.ts";
 import type { LooseRefs } from "./loose_refs.ts";
+import type { LoosenedRefs } from "./loosened_refs.ts";
 import { lockedLooseValue } from "./locked_refs.ts";
 import type { PackedEntry } from "./packed_refs.ts";
 import type { PackedRefsFile, PackedState } from "./packed_refs_file.ts";
@@ -46,12 +47,14 @@ import type { ObjectStore, StagedPublication } from "./repository.ts";
 import type { SizePad } from "./size_pad.ts";
 import { peel } from "./tag_peeling.ts";
 
-/** Told of each publication in the instant of its rename; folds are edits from a value to itself. */
-export type PublicationListener = (
-  edits: readonly RefEdit[],
-  before: PackedState,
-  after: PackedState,
-) => void;
+/** A publication that was renamed just now; folds are edits from a value to itself. */
+export interface Published {
+  readonly edits: readonly RefEdit[];
+  /** packed-refs around it: the same where the new values went into loose files. */
+  readonly before: PackedState;
+  readonly after: PackedState;
+  readonly where: "packed" | "loose";
+}
 
 export interface PublicationParts {
   readonly fileSystem: FileSystem;
@@ -63,7 +66,9 @@ export interface PublicationParts {
   readonly loose: LooseRefs;
   readonly pad: SizePad;
   readonly reflog: Reflog;
-  readonly published: PublicationListener;
+  /** Told of each publication in the instant of its rename. */
+  readonly published: (published: Published) => void;
+  readonly loosened: LoosenedRefs;
   /** Directories in which names were removed and that could not be made durable since. */
   readonly undurable: Set<string>;
 }
@@ -90,7 +95,7 @@ export async function stagePublication(
   requireLocks(parts, refs);
   await makeRemovalsDurable(parts);
   const peeled = peelingOnce(parts.objects);
-  const folded = await fold(parts, base, refs, peeled);
+  const folded = await foldWith(parts, base, refs, peeled);
   const changes = new Map<RefName, PackedEntry | null>();
   for (const { ref, new: oid } of edits) {
     changes.set(ref, oid === null ? null : await entryFor(peeled, folded, ref, oid));
@@ -141,7 +146,8 @@ class FilesPublication implements StagedPublication {
       throw error;
     }
     this.#state = "published";
-    this.#parts.published(this.#edits, this.#aside.before, this.#aside.after);
+    const { before, after } = this.#aside;
+    this.#parts.published({ edits: this.#edits, before, after, where: "packed" });
   }
 
   async settle(): Promise<void> {
@@ -154,6 +160,21 @@ class FilesPublication implements StagedPublication {
     if (this.#state !== "staged") return;
     this.#state = "discarded";
     this.#parts.files.discard(this.#aside.path);
+  }
+}
+
+/** Folds these refs and, where too many layers are loose, those as well. */
+async function foldWith(
+  parts: PublicationParts,
+  base: PackedState,
+  refs: readonly RefName[],
+  peeled: Peeling,
+): Promise<PackedState> {
+  const beside = parts.loosened.lockAll(refs);
+  try {
+    return await fold(parts, base, [...refs, ...beside], peeled);
+  } finally {
+    parts.locks.unlockRefs(beside);
   }
 }
 
@@ -182,17 +203,22 @@ async function fold(
     throw error;
   }
   const unmoved = [...values].map(([ref, oid]) => ({ ref, old: oid, new: oid }));
-  parts.published(unmoved, aside.before, aside.after);
+  const { before, after } = aside;
+  parts.published({ edits: unmoved, before, after, where: "packed" });
   await parts.fileSystem.syncDirectory(parts.commonDir);
   requireLocks(parts, refs);
   for (const ref of values.keys()) parts.undurable.add(parentOf(parts.loose.pathOf(ref)));
   for (const [ref, oid] of values) removeFolded(parts, ref, oid);
   await makeRemovalsDurable(parts);
+  parts.loosened.forget(values.keys());
   return aside.after;
 }
 
 /** Step 1c, also of an earlier publication that failed in it (P2). */
-async function makeRemovalsDurable({ fileSystem, undurable }: PublicationParts): Promise<void> {
+export async function makeRemovalsDurable(
+  { fileSystem, file, undurable }: PublicationParts,
+): Promise<void> {
+  if (undurable.size > 0) await file.makeDurable();
   for (const directory of undurable) {
     let present = directory;
     // One that is gone by now took the names with it, if that is durable.
@@ -235,7 +261,8 @@ function replacePackedRefs(parts: PublicationParts, { path, before, after }: Asi
   parts.file.published(after);
 }
 
-function requireLocks(parts: PublicationParts, refs: readonly RefName[]): void {
+/** Throws `repository_locked` where the locks are no longer ours. */
+export function requireLocks(parts: PublicationParts, refs: readonly RefName[]): void {
   if (parts.locks.packedRefsStillHeld() && parts.locks.stillHeld(refs)) return;
   throw new LayerdError(
     "repository_locked",

@@ -152,6 +152,11 @@ export class RefLocks {
     return this.#packed === "held" && this.isOurs(this.#packedPath);
   }
 
+  /** Whether a lock of ours stands at the ref, or should: a promise's from before the start has no holder. */
+  has(ref: RefName): boolean {
+    return this.#refs.has(ref);
+  }
+
   refStillHeld(ref: RefName): boolean {
     return this.#refs.has(ref) && this.isOurs(this.#lockPath(ref));
   }

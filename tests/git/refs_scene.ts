@@ -2,7 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { type ObjectId, parseObjectId, parseRefName, type RefName } from "../../src/core/ids.ts";
 import type { RefEdit } from "../../src/core/ref_edit.ts";
-import { type OpenRefs, openRefs } from "../../src/git/open_refs.ts";
+import { type LoosePublicationBounds, type OpenRefs, openRefs } from "../../src/git/open_refs.ts";
 import type { ObjectType } from "../../src/core/log_record.ts";
 import type { LockOutcome, ObjectStore } from "../../src/git/repository.ts";
 import type { SharedRepository } from "../../src/git/shared_permissions.ts";
@@ -32,6 +32,7 @@ export class RefsScene {
   /** A line of native commits on `main`, oldest first. */
   readonly commits: readonly ObjectId[];
   logAllRefUpdates: string | null = null;
+  loosePublication: LoosePublicationBounds = { fromBytes: Infinity, refsMax: 2 };
   shared: SharedRepository = { kind: "umask" };
   readonly #objects: NativeObjects;
 
@@ -77,6 +78,7 @@ export class RefsScene {
       objects: this.#objects,
       writes: new WriteWatch(fileSystem, new DenoRandom(), { commonDir: this.commonDir }),
       logAllRefUpdates: () => this.logAllRefUpdates,
+      loosePublication: this.loosePublication,
     });
   }
 

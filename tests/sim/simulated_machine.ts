@@ -5,6 +5,7 @@
  * further, so that nothing of it can be seen, nor its failing code disturb anybody.
  */
 import { FileSystemError } from "../../src/system/file_system.ts";
+import type { LoosePublicationBounds } from "../../src/git/open_refs.ts";
 import { type Engine, openEngine } from "../../src/transactions/engine.ts";
 import { Metrics } from "../../src/transactions/metrics.ts";
 import { SeededRandom } from "../harness/random.ts";
@@ -67,6 +68,7 @@ export interface MachineOptions {
   readonly faults?: Faults;
   /** Bytes of log after which a checkpoint is made. */
   readonly checkpointBytes?: number;
+  readonly loosePublication?: LoosePublicationBounds;
 }
 
 export class SimulatedMachine {
@@ -125,7 +127,7 @@ export class SimulatedMachine {
 
   /** Opens the engine, which is recovery. */
   async boot(): Promise<Engine> {
-    const { checkpointBytes } = this.#options;
+    const { checkpointBytes, loosePublication } = this.#options;
     const opening = openEngine({
       fileSystem: this.fileSystem,
       clock: this.clock,
@@ -138,6 +140,7 @@ export class SimulatedMachine {
       openLedger: () => ({ ledger: this.#ledger, replaced: null }),
       logSizes: LOG_SIZES,
       ...checkpointBytes === undefined ? {} : { checkpointBytes },
+      ...loosePublication === undefined ? {} : { loosePublication },
     });
     this.#engine = await this.clock.until(opening);
     return this.#engine;
