@@ -33,7 +33,7 @@
 import { invariant, LayerdError } from "../core/errors.ts";
 import type { ObjectId, RefName } from "../core/ids.ts";
 import type { RefEdit } from "../core/ref_edit.ts";
-import { errorCode, type FileSystem } from "../system/file_system.ts";
+import { errorCode, type FileSystem, FileSystemError } from "../system/file_system.ts";
 import { LooseGlance } from "./loose_glance.ts";
 import type { LooseRefs } from "./loose_refs.ts";
 import type { LoosenedRefs } from "./loosened_refs.ts";
@@ -93,9 +93,10 @@ export async function stagePublication(
   if (edits.length === 0) return NOTHING;
   const refs = [...new Set(edits.map((edit) => edit.ref))];
   requireLocks(parts, refs);
-  await makeRemovalsDurable(parts);
   const peeled = peelingOnce(parts.objects);
-  const folded = await foldWith(parts, base, refs, peeled);
+  const tidied = parts.loosened.isFull ? await foldBeside(parts, base, refs, peeled) : base;
+  await makeRemovalsDurable(parts);
+  const folded = await fold(parts, tidied, refs, peeled);
   const changes = new Map<RefName, PackedEntry | null>();
   for (const { ref, new: oid } of edits) {
     changes.set(ref, oid === null ? null : await entryFor(peeled, folded, ref, oid));
@@ -163,8 +164,8 @@ class FilesPublication implements StagedPublication {
   }
 }
 
-/** Folds these refs and, where too many layers are loose, those as well. */
-async function foldWith(
+/** Folds what this process left loose. Where that fails the edits go on without: P2 holds. */
+async function foldBeside(
   parts: PublicationParts,
   base: PackedState,
   refs: readonly RefName[],
@@ -172,7 +173,11 @@ async function foldWith(
 ): Promise<PackedState> {
   const beside = parts.loosened.lockAll(refs);
   try {
-    return await fold(parts, base, [...refs, ...beside], peeled);
+    return await fold(parts, base, beside, peeled);
+  } catch (error) {
+    if (!(error instanceof FileSystemError || error instanceof LayerdError)) throw error;
+    parts.loosened.forget(beside);
+    return parts.file.isInPlace(base) ? base : parts.file.reread();
   } finally {
     parts.locks.unlockRefs(beside);
   }

@@ -15,13 +15,18 @@ const CODE_OF_NAME: Readonly<Record<string, string>> = {
   PermissionDenied: "EACCES",
 };
 
+/** Where the runtime says only the number, in the message: Linux and macOS have the same. */
+const CODE_OF_NUMBER: Readonly<Record<string, string>> = { "31": "EMLINK" };
+
 /** A failure with a code of errno(3). */
 export function translate(error: unknown, call: string, path: string): FileSystemError {
   if (error instanceof FileSystemError) return error;
-  const given = error instanceof Error && "code" in error ? error.code : undefined;
+  if (!(error instanceof Error)) return new FileSystemError("EIO", call, path, error);
+  const given = "code" in error ? error.code : undefined;
   if (typeof given === "string") return new FileSystemError(given, call, path, error);
-  const name = error instanceof Error ? error.name : "";
-  return new FileSystemError(CODE_OF_NAME[name] ?? "EIO", call, path, error);
+  const number = /\(os error (\d+)\)/.exec(error.message)?.[1] ?? "";
+  const code = CODE_OF_NAME[error.name] ?? CODE_OF_NUMBER[number] ?? "EIO";
+  return new FileSystemError(code, call, path, error);
 }
 
 /** Runs a call and translates its failure. */

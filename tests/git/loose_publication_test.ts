@@ -66,19 +66,55 @@ Deno.test("RefPublisher.stage() moves several refs, and makes and deletes them, 
 
 Deno.test("too many loose layers are folded with the next one, but for those that somebody holds", () =>
   inLargeRepository(async (scene) => {
-    // A promise's lock from before the start: it stands, and nobody holds it by name.
-    scene.open().publisher.lockRefs([layer("a")], "promise");
     const open = scene.open();
+    await publishEdits(open, [edit(layer("a"), scene.commit(0), scene.commit(1))]);
+    // A promise's lock from before a start: it stands, and nobody holds it by name.
+    scene.open().publisher.lockRefs([layer("a")], "promise");
     open.publisher.adoptLocks();
-    await Deno.writeTextFile(scene.path(layer("a")), `${scene.commit(0)}\n`);
     await publishEdits(open, [edit(layer("b"), scene.commit(0), scene.commit(1))]);
     await publishEdits(open, [edit(layer("c"), scene.commit(0), scene.commit(1))]);
     assertEquals(looseLayers(scene), ["a", "a.lock"]);
-    assert(packedText(scene).includes(`${scene.commit(1)} ${layer("b")}\n`));
+    for (const name of ["b", "c"]) {
+      assert(packedText(scene).includes(`${scene.commit(1)} ${layer(name)}\n`));
+    }
     assertEquals(open.publisher.stillHeld([layer("a")]), true);
     open.publisher.unlockRefs([layer("a")]);
     assertEquals(await scene.leftovers(), []);
   }));
+
+/** Refuses one call on a layer's file or lock, as where its directory is another user's. */
+class ForeignDirectory extends DenoFileSystem {
+  refused = "";
+
+  override link(from: string, to: string): void {
+    if (to.endsWith(this.refused)) throw new FileSystemError("EACCES", "link", to);
+    super.link(from, to);
+  }
+
+  override unlink(path: string): void {
+    if (path.endsWith(this.refused)) throw new FileSystemError("EPERM", "unlink", path);
+    super.unlink(path);
+  }
+}
+
+for (const refused of ["refs/layers/a.lock", "refs/layers/a"]) {
+  Deno.test(`a loose layer that cannot be folded holds up no other (${refused} is refused)`, () =>
+    inLargeRepository(async (scene) => {
+      const fileSystem = new ForeignDirectory();
+      fileSystem.refused = "never";
+      const open = scene.open(fileSystem);
+      for (const name of ["a", "b"]) {
+        await publishEdits(open, [edit(layer(name), scene.commit(0), scene.commit(1))]);
+      }
+      fileSystem.refused = refused;
+      await publishEdits(open, [edit(layer("c"), scene.commit(0), scene.commit(1))]);
+      await publishEdits(open, [edit(layer("d"), scene.commit(0), scene.commit(1))]);
+      fileSystem.refused = "never";
+      const expected = Object.fromEntries(LAYERS.map((name) => [layer(name), scene.commit(1)]));
+      assertEquals(await scene.nativeRefs("refs/layers"), expected);
+      assertEquals(await scene.leftovers(), []);
+    }));
+}
 
 /** Notes what is synced, and can fail at packed-refs. */
 class SyncWatch extends DenoFileSystem {

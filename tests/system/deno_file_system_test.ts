@@ -1,5 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { DenoFileSystem } from "../../src/system/deno_file_system.ts";
+import { translate } from "../../src/system/deno_file_handle.ts";
 import { FileSystemError } from "../../src/system/file_system.ts";
 import { testFileSystem } from "./file_system_conformance.ts";
 
@@ -18,6 +19,12 @@ Deno.test("DenoFileSystem: writeAt() on a full device throws ENOSPC", () => {
   assertEquals(error.code, "ENOSPC");
   assertEquals(error.call, "write");
   full.close();
+});
+
+Deno.test("translate() knows the errors that the runtime tells by number alone", () => {
+  const given = new Error("Too many links (os error 31): link '/a' -> '/b'");
+  assertEquals(translate(given, "link", "/b").code, "EMLINK");
+  assertEquals(translate(new Error("anything else"), "link", "/b").code, "EIO");
 });
 
 Deno.test("DenoFileSystem.makeDirectory() keeps the setgid bit that a parent hands down", () => {
