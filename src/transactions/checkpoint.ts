@@ -5,7 +5,8 @@
  *     that is finished, or that is open and will be appended again.
  * C2. Objects and ledger rows of everything below it are durable before the record is written.
  * C3. Open records are appended in the same breath as the checkpoint record, so that none can
- *     finish in between unseen.
+ *     finish in between unseen. What was open at the cut and is finished by then has its row on
+ *     the disk.
  * C4. Positions in the repositories follow the forced record; segments go last.
  * C5. The log's records are read back only where they may hold what a repository lacks: where
  *     somebody removed a pack, where the repository was not there for the whole time since the
@@ -101,7 +102,10 @@ export class Checkpointer {
     await ledger.makeDurable();
     // Between groups: a record that ends a transaction must not stand before one that opens it again.
     await pipeline.turn(async () => {
-      log.appendAll([...this.#openRecords(redoLsn), { kind: "checkpoint", redoLsn }]);
+      const open = this.#openRecords(redoLsn);
+      // What was open at the cut and ended since is in neither: its row must be on the disk.
+      await ledger.makeDurable();
+      log.appendAll([...open, { kind: "checkpoint", redoLsn }]);
       await log.force();
     });
     const lastLsn = log.status().durableLsn;

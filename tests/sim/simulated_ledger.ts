@@ -25,6 +25,8 @@ export function ledgerAfterPowerLoss(image: LedgerImage, random: SeededRandom): 
 export class SimulatedLedger implements Ledger {
   readonly #memory = new MemoryLedger();
   #image: LedgerImage;
+  /** Waited for after the rows were made durable, before the caller hears of it. */
+  afterDurable: () => Promise<void> = () => Promise.resolve();
 
   constructor(image: LedgerImage) {
     this.#image = image;
@@ -58,7 +60,7 @@ export class SimulatedLedger implements Ledger {
 
   makeDurable(): Promise<void> {
     this.#image = { ...this.#image, durable: this.#image.batches.length };
-    return Promise.resolve();
+    return this.afterDurable();
   }
 
   close(): void {}

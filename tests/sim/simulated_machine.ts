@@ -80,7 +80,7 @@ export class SimulatedMachine {
   beforeCall: (call: SystemCall) => void = () => {};
   /** The log failed: the daemon ends its process here. */
   onFatal: (error: unknown) => void = () => {};
-  #ledger: SimulatedLedger;
+  readonly ledger: SimulatedLedger;
   readonly #options: MachineOptions;
   #engine: Engine | null = null;
   #failing: (call: SystemCall) => string | null = () => null;
@@ -90,7 +90,7 @@ export class SimulatedMachine {
     this.disk = image.disk;
     this.clock = new SimulatedClock(image.nowMs);
     this.random = new SeededRandom(options.seed);
-    this.#ledger = new SimulatedLedger(image.ledger);
+    this.ledger = new SimulatedLedger(image.ledger);
     this.fileSystem = new SimulatedFileSystem(image.disk, this.#watcher());
   }
 
@@ -137,7 +137,7 @@ export class SimulatedMachine {
       version: "0.0.0",
       pid: 1,
       onFatal: (error) => this.onFatal(error),
-      openLedger: () => ({ ledger: this.#ledger, replaced: null }),
+      openLedger: () => ({ ledger: this.ledger, replaced: null }),
       logSizes: LOG_SIZES,
       ...checkpointBytes === undefined ? {} : { checkpointBytes },
       ...loosePublication === undefined ? {} : { loosePublication },
@@ -156,7 +156,7 @@ export class SimulatedMachine {
   image(): Image {
     return {
       disk: this.disk.snapshot(),
-      ledger: this.#ledger.image,
+      ledger: this.ledger.image,
       nowMs: this.clock.now(),
     };
   }
