@@ -8,6 +8,7 @@ import { branchKey, branchPrefix } from "../../src/core/branch.ts";
 import { parseLogId, parseParticipantName, parseTransactionId } from "../../src/core/ids.ts";
 import { ORPHAN_SCAN_MS } from "../../src/core/limits.ts";
 import type { Operation } from "../../src/core/operations.ts";
+import { healthDocument } from "../../src/http/health.ts";
 import type { Timer } from "../../src/system/clock.ts";
 import { DenoClock } from "../../src/system/deno_clock.ts";
 import { DenoRandom } from "../../src/system/deno_random.ts";
@@ -110,11 +111,18 @@ export async function contradictions(server: PostgresServer): Promise<void> {
       return { transaction, key };
     };
     const told = () => scene.engine.inDoubt.list().map((one) => [one.decision, one.last_error]);
+    const health = async () => {
+      const { engine } = scene;
+      const served = { version: "0.0.0", uptimeMs: 0, phase: "serving" } as const;
+      const { status, transactions } = await healthDocument({ engine, ...served });
+      return [status, transactions.in_doubt, transactions.failed];
+    };
     const first = await promise("x");
     await server.psql(`ROLLBACK PREPARED '${first.key}'`);
     assertEquals((await scene.manager.commit(first.transaction)).state, "failed");
     const reason = "The branch is neither prepared nor committed: somebody rolled it back";
     assertEquals(told(), [["committed", reason]]);
+    assertEquals(await health(), ["failing", 0, 1]);
     // Git kept its part, and the layer is nobody's any more.
     assertEquals(await scene.text("a", "x"), "1");
     await scene.run(put("a", "after", "1"));
@@ -129,17 +137,20 @@ export async function contradictions(server: PostgresServer): Promise<void> {
     } as const;
     await scene.engine.inDoubt.resolve(first.transaction, resolution);
     assertEquals(told(), []);
+    assertEquals(await health(), ["ok", 0, 0], "what is resolved needs nobody's look");
 
     const second = await promise("y");
     await server.psql(`COMMIT PREPARED '${second.key}'`);
     assertEquals((await scene.manager.rollback(second.transaction)).state, "rolled_back");
     while (scene.engine.inDoubt.list()[0]?.last_error === null) await new DenoClock().sleep(10);
     assertEquals(told(), [["rolled_back", "The branch has committed"]]);
+    assertEquals(await health(), ["degraded", 1, 0], "its transaction has ended, its branch not");
     await scene.restart();
     await scene.restart();
     assertEquals(told(), [["rolled_back", "The branch has committed"]]);
     await scene.engine.inDoubt.resolve(second.transaction, { ...resolution, outcome: "committed" });
     await scene.restart();
     assertEquals(told(), []);
+    assertEquals(await health(), ["ok", 0, 0]);
   });
 }
