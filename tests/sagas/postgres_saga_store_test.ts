@@ -12,6 +12,7 @@ import { stepsOf } from "./engine_scene.ts";
 import { ReferenceService } from "./service.ts";
 import { testSagaStore } from "./store_conformance.ts";
 
+const REST_MS_MAX = 30_000;
 const clock = new DenoClock();
 let server: PostgresServer;
 
@@ -46,8 +47,18 @@ interface SagaReply {
   readonly saga: SagaDocument;
 }
 
+/** Resolves once two daemons hold a lease. */
+async function bothAlive(): Promise<void> {
+  const until = performance.now() + REST_MS_MAX;
+  const alive = "SELECT count(*) FROM layerd_sagas.owners WHERE alive_until > now()";
+  while (await server.psql(alive) !== "2") {
+    if (performance.now() > until) throw new Error("The first daemon took no lease again");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
 isolated(
-  "a saga begun on one daemon is finished by another, and the first cannot go on",
+  "a saga begun on one daemon is finished by another, and the first goes on under a new token",
   async (scene) => {
     await server.psql("DROP SCHEMA IF EXISTS layerd_sagas CASCADE");
     await using service = new ReferenceService();
@@ -95,6 +106,15 @@ isolated(
       for (const step of ["a", "b", "c"]) assertEquals(service.count(`${id}-${step}`), 1);
       const tokens = service.received.map(({ action, body }) => [action, body["fencing_token"]]);
       assertEquals(tokens, [["do_a", 1], ["do_b", 1], ["do_b", 2], ["do_c", 2]]);
+      // The service has seen a higher token than the one that lapsed.
+      await bothAlive();
+      const again = await first.client.request("POST", "/v1/sagas", { definition: "test" });
+      const later = `/v1/sagas/${bodyOf<SagaReply>(again, 201).saga.id}`;
+      const wait = "?wait_for=terminal&timeout_ms=30000";
+      const done = bodyOf<SagaReply>(await first.client.request("GET", later + wait)).saga;
+      assertEquals(done.state, "completed");
+      const newest = service.received.slice(tokens.length);
+      assertEquals(newest.map(({ body }) => body["fencing_token"]), [3, 3, 3]);
     } finally {
       await second.kill();
     }
