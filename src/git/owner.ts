@@ -35,7 +35,7 @@ import {
   replaceOwner,
 } from "./owner_file.ts";
 import { removeLinksTo } from "./lock_links.ts";
-import { type Position, readPosition, writePosition } from "./position.ts";
+import { type Position, readPosition, removePosition, writePosition } from "./position.ts";
 
 const CLAIM_TRIES_MAX = 5;
 
@@ -175,7 +175,15 @@ export async function claimRepository(
       incarnation: request.incarnation,
       lsn: request.lastLsn,
     };
-    await writePosition(fs, layerd, position, shared, request.random.bytes(8).toHex());
+    const unique = () => request.random.bytes(8).toHex();
+    try {
+      await writePosition(fs, layerd, position, shared, unique());
+    } catch (error) {
+      // The next try of this process must not take its own mark for another daemon's.
+      if (before === null) removePosition(fs, layerd);
+      else await writePosition(fs, layerd, before, shared, unique());
+      throw error;
+    }
     const recordedPath = before?.commonDir ?? null;
     return new OwnerClaim(fs, layout, request.random, held, position, recordedPath);
   } catch (error) {

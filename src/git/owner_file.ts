@@ -158,8 +158,18 @@ export async function makeOwner(
   } finally {
     fs.unlink(temporary);
   }
-  await fs.syncDirectory(layerd);
-  await fs.syncDirectory(layout.commonDir);
+  try {
+    await fs.syncDirectory(layerd);
+    await fs.syncDirectory(layout.commonDir);
+  } catch (error) {
+    // So that the next try makes and syncs it anew, and does not meet our own lock.
+    try {
+      fs.unlink(ownerPath(layout));
+    } finally {
+      handle.close();
+    }
+    throw error;
+  }
   return { handle, identity };
 }
 

@@ -78,3 +78,9 @@ export async function writePosition(
   }
   await fs.syncDirectory(layerdDir);
 }
+
+/** Removes a position that was the first; not durable. */
+export function removePosition(fs: FileSystem, layerdDir: string): void {
+  const path = `${layerdDir}/position`;
+  if (fs.lstatIfAny(path) !== null) fs.unlink(path);
+}

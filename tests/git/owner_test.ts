@@ -4,6 +4,8 @@ import { parseLogId } from "../../src/core/ids.ts";
 import { resolveLayout } from "../../src/git/gate.ts";
 import { claimRepository, type ClaimRequest, type OwnerClaim } from "../../src/git/owner.ts";
 import { readPosition } from "../../src/git/position.ts";
+import { DenoFileSystem } from "../../src/system/deno_file_system.ts";
+import { FileSystemError } from "../../src/system/file_system.ts";
 import { makeBareRepository } from "../harness/repositories.ts";
 import { clock, fileSystem, inScene, random } from "./repository_scene.ts";
 
@@ -121,6 +123,37 @@ Deno.test("OwnerClaim.release() keeps the repository with its log while a lock l
     assertEquals((await refusal(path, daemon())).details.reason, "foreign_log");
   });
 });
+
+/** Fails as often as told where `layerd/` is synced. */
+class FailingSync extends DenoFileSystem {
+  failures = 0;
+
+  override syncDirectory(path: string): Promise<void> {
+    if (!path.endsWith("/layerd") || this.failures === 0) return super.syncDirectory(path);
+    this.failures -= 1;
+    return Promise.reject(new FileSystemError("EIO", "fsync", path));
+  }
+}
+
+for (const failures of [1, 2]) {
+  for (const before of ["no claim", "a killed one"]) {
+    Deno.test(`claimRepository() succeeds after ${failures} failed syncs of the same start, and ${before} before`, () =>
+      inScene(async (directory) => {
+        const path = await makeBareRepository(`${directory}/r.git`);
+        const request = daemon({ incarnation: 2 });
+        if (before === "a killed one") {
+          await kill(path, await claim(path, { ...request, incarnation: 1 }));
+        }
+        const failing = new FailingSync();
+        const layout = resolveLayout(failing, path);
+        failing.failures = failures;
+        while (failing.failures > 0) {
+          await assertRejects(() => claimRepository(failing, layout, request), FileSystemError);
+        }
+        await (await claimRepository(failing, layout, request)).release();
+      }));
+  }
+}
 
 Deno.test("claimRepository() refuses a log that ends before the position it wrote", async () => {
   await inScene(async (directory) => {
