@@ -3,20 +3,23 @@
  * a real daemon: registration, a service that is away, a repository whose ref contradicts.
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { LayerdClient } from "../../src/client/client.ts";
+import { LayerdClient, type TransactionDocument } from "../../src/client/client.ts";
 import { runCommand } from "../cli/command_line.ts";
 import { problemOf, put } from "../harness/api.ts";
 import { git } from "../harness/git.ts";
 import type { Scene } from "../harness/scene.ts";
 import type { PostgresServer } from "../participants/postgres.ts";
+import { ScriptedService } from "../participants/scripted_service.ts";
 import { LAYER, settled, Stand } from "./stand.ts";
 
 export async function playOperator(scene: Scene, postgres: PostgresServer): Promise<void> {
-  const stand = await Stand.make(scene, postgres);
+  await using liar = new ScriptedService();
+  const stand = await Stand.make(scene, postgres, { also: [liar.host] });
   try {
     const operator = new Operator(stand);
     await operator.managesParticipants();
     await operator.closesWhatAServiceDoesNotAcknowledge();
+    await operator.hearsWhichSideHasFailed(liar);
     await operator.letsAQuarantinedRepositoryBeWrittenAgain();
   } finally {
     await stand.close();
@@ -85,6 +88,42 @@ class Operator {
     const body = JSON.stringify({ idempotency_key: key });
     const told = await fetch(`${service.baseUrl}/commit`, { method: "POST", body });
     assertEquals(await told.json(), { resources_updated: ["one"] });
+  }
+
+  /** A service that promises and then does not keep it: the others have committed. */
+  async hearsWhichSideHasFailed(liar: ScriptedService): Promise<void> {
+    const { api } = this.stand.scene;
+    liar.answer = ({ verb }) => verb === "commit" ? new Response("no", { status: 409 }) : null;
+    await this.stand.register({
+      name: "liar",
+      kind: "http",
+      base_url: `http://${liar.host}`,
+      timeout_ms: 10_000,
+    });
+    const work = (id: string) => [
+      ...this.stand.change(id),
+      { op: "http", participant: "liar", payload: {} },
+    ];
+    const outcomes = ({ participants }: Pick<TransactionDocument, "participants">) =>
+      Object.fromEntries(participants.map(({ name, outcome }) => [name, outcome]));
+    const { id } = await api.begin();
+    await api.stage(id, ...work("three"));
+    await api.prepare(id);
+    const untold = { pg: null, flags: null, liar: null };
+    assertEquals(outcomes(await api.transaction(id)), untold);
+    const said = await this.#run(["commit", id]);
+    assertEquals(said.code, 1, said.stderr);
+    assertStringIncludes(said.stderr, `layerd in-doubt explain ${id}`);
+    const ended = await api.transaction(id);
+    assertEquals([ended.state, outcomes(ended)["liar"]], ["failed", "failed"]);
+    // A one-shot has nobody who would look again: it answers with the problem.
+    const problem = problemOf(await api.tryApply(work("four")), 500, "git_error");
+    assert(problem.transaction !== undefined);
+    const told = { pg: "committed", flags: "committed", liar: "failed" };
+    assertEquals([problem.transaction.state, outcomes(problem.transaction)], ["failed", told]);
+    for (const failed of [id, problem.transaction.id]) {
+      await this.#ok(["in-doubt", "resolve", failed, "liar", "rolled_back", "--reason", "it lies"]);
+    }
   }
 
   /** Locks removed by hand, a ref moved by git: the promise contradicts the repository. */
