@@ -92,6 +92,11 @@ export class KeptPackFiles {
       this.#fs.lstatIfAny(this.path(name, "idx")) !== null;
   }
 
+  /** False where somebody removed the `.keep`: a repack that saw the pack then may take it. */
+  isKept(name: string): boolean {
+    return this.#fs.lstatIfAny(this.path(name, "keep")) !== null;
+  }
+
   readPack(name: string): Uint8Array {
     return this.#fs.readFile(this.path(name, "pack"));
   }

@@ -169,7 +169,7 @@ export class KeptPacks {
   async makeDurable(): Promise<MadeDurable> {
     for (const pack of [...this.#packs.values()]) {
       if (!this.#files.isThere(pack.name)) this.#lose(pack);
-      else if (pack.state === "suspect") this.#writeAnew(pack);
+      else if (pack.state === "suspect" || !this.#files.isKept(pack.name)) this.#writeAnew(pack);
     }
     const packs = [...this.#packs.values()];
     const asTheyStand = this.#sparesPacks() ? packs : packs.filter(isHeld);

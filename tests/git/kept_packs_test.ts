@@ -123,6 +123,21 @@ for (
   });
 }
 
+Deno.test("KeptPacks.makeDurable() writes a pack anew whose .keep somebody removed beside a git gc", async () => {
+  await withPacks(async (scene) => {
+    place(scene.packs, "A", "before");
+    for (const keep of files(scene, ".keep")) {
+      await Deno.remove(`${scene.layout.objectsDir}/pack/${keep}`);
+    }
+    await gitPausedAfterEnumeration(scene.path, ["gc", "-q", "--prune=now"], async () => {
+      await publish(scene, "before");
+      await scene.packs.makeDurable();
+    });
+    assertEquals(await isThere(scene, "before"), true);
+    await assertFsckClean(scene.path);
+  });
+});
+
 Deno.test("KeptPacks.foldSmall() bounds the packs that git meets, and loses none of them", async () => {
   await withPacks(async (scene) => {
     for (let n = 0; n < 300; n += 1) {
