@@ -1,5 +1,5 @@
 /** The shared event store, and daemons that share it. */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import type { SagaDocument } from "../../src/core/saga_document.ts";
 import { openPostgresSagaStore } from "../../src/sagas/postgres_saga_store.ts";
 import type { SagaStore } from "../../src/sagas/saga_store.ts";
@@ -113,8 +113,10 @@ isolated(
       const wait = "?wait_for=terminal&timeout_ms=30000";
       const done = bodyOf<SagaReply>(await first.client.request("GET", later + wait)).saga;
       assertEquals(done.state, "completed");
-      const newest = service.received.slice(tokens.length);
-      assertEquals(newest.map(({ body }) => body["fencing_token"]), [3, 3, 3]);
+      const newest = service.received.slice(tokens.length)
+        .map(({ body }) => Number(body["fencing_token"]));
+      // On a machine so busy that its lease lapses once more, the token rises once more.
+      assert(newest.length === 3 && newest.every((token) => token > 2), newest.join());
     } finally {
       await second.kill();
     }
