@@ -10,10 +10,10 @@
  * P1. One edit: of two renames a native reader could see one without the other. It neither
  *     creates nor deletes a ref: a creation would have to make directories that stay, and what
  *     packed-refs holds is deleted there.
- * P2. publish() renames only under our own locks and over what stage() found there: else
+ * P2. The value is one that the ref never had. Native pack-refs takes a loose file away that
+ *     holds what it packed, also where the ref moved on and came back to it meanwhile.
+ * P3. publish() renames only under our own locks and over what stage() found there: else
  *     somebody removed a lock by hand and wrote.
- * P3. The file is written anew also where the ref holds its new value already (redo after a
- *     crash or a failed fsync).
  * P4. On a failure in stage() or publish() no file of ours is left behind.
  *
  * The packed value stays, as native git leaves it, until somebody packs the refs, a commit of
@@ -37,12 +37,13 @@ interface MovedRef extends RefEdit {
 export function looseEdit(
   { fileSystem, file, loose, loosened }: PublicationParts,
   edits: readonly RefEdit[],
+  made: ReadonlySet<ObjectId>,
 ): MovedRef | null {
   const [edit] = edits;
   if (edit === undefined || edits.length > 1) return null;
   if (loosened.isFull || file.mustBeReplaced) return null;
   const { ref, old, new: oid } = edit;
-  if (old === null || oid === null) return null;
+  if (old === null || oid === null || !made.has(oid)) return null;
   // A directory or a link in the way is publication.ts's to clear away.
   const stands = fileSystem.lstatIfAny(loose.pathOf(ref));
   return stands === null || stands.kind === "file" ? { ref, old, new: oid } : null;

@@ -183,10 +183,14 @@ class FilesRefPublisher implements RefPublisher {
     return this.#parts.locks.stillHeld(refs);
   }
 
-  stage(edits: readonly RefEdit[], reflog: ReflogNote): Promise<StagedPublication> {
+  stage(
+    edits: readonly RefEdit[],
+    reflog: ReflogNote,
+    made: ReadonlySet<ObjectId> = new Set(),
+  ): Promise<StagedPublication> {
     return this.#parts.writes.duringLong(() => {
       const known = this.#base ?? this.#glanced ?? this.#readBase();
-      const alone = this.#isLarge(known) ? looseEdit(this.#parts, edits) : null;
+      const alone = this.#isLarge(known) ? looseEdit(this.#parts, edits, made) : null;
       return alone === null
         ? stagePublication(this.#parts, this.#baseOf(known), edits, reflog)
         : stageLoosePublication(this.#parts, known, alone, reflog);

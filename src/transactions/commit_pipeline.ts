@@ -5,9 +5,9 @@
  *
  * P1. At most one group or turn runs at a time.
  * P2. A member that meets a foreign lock holds nothing while it waits to come back.
- * P3. packed-refs.lock of one repository is held at most 3/5 of the time by groups of up to 75 ms:
- *     native git tries for it about fourteen times in its second of patience, so that
- *     less than one try in a thousand seconds fails.
+ * P3. packed-refs.lock of one repository is held at most 3/5 of the time, by groups and prepares
+ *     of up to 75 ms: native git tries for it about fourteen times in its second of patience, so
+ *     that less than one try in a thousand seconds fails.
  * P4. After a failed force of the log nothing more is taken and `onFatal` ends the process.
  */
 import { LayerdError } from "../core/errors.ts";
@@ -19,14 +19,12 @@ import { CommitGroup, withProblem } from "./commit_group.ts";
 import type { AdmissionParts, CommitParts, GroupMember, Verdict } from "./group_member.ts";
 import { GitHolds } from "./git_holds.ts";
 import { Leftovers } from "./leftovers.ts";
+import { NativeGaps } from "./native_gaps.ts";
 import type { CommitOutcome, CommitPipeline, CommitRequest, PrepareOutcome } from "./pipeline.ts";
-import { discardObjects, type Placing, releaseObjects, tidyPacks } from "./placed_objects.ts";
+import { discardObjects, placingOf, releaseObjects, tidyPacks } from "./placed_objects.ts";
 import { PreparedTransactions } from "./prepared_transactions.ts";
 import { StalledPublications } from "./stalled_publications.ts";
 
-/** A group that is held up for longer has met a disk that native git waits for as well. */
-const GAP_MS_MAX = 50;
-const GAP_PER_HOLD = 2 / 3;
 const BACKOFF_MS_MAX = 100;
 
 interface Waiting extends GroupMember {
@@ -53,7 +51,7 @@ export class GroupCommitPipeline implements CommitPipeline {
   #backingOff = 0;
   #running = false;
   #fatal: unknown = null;
-  readonly #freeAt = new Map<RepositoryId, number>();
+  readonly #gaps = new NativeGaps();
   #idle: (() => void)[] = [];
   /** Called after each group: the checkpointer looks whether the log has grown enough. */
   afterGroup: () => void = () => {};
@@ -79,8 +77,13 @@ export class GroupCommitPipeline implements CommitPipeline {
 
   async prepare(request: CommitRequest): Promise<PrepareOutcome> {
     for (let attempts = 0;; attempts++) {
-      const verdict = await this.turn(() => this.prepared.prepare(request));
+      const verdict = await this.turn(() => this.#prepare(request));
       if (verdict.kind === "prepared") return verdict;
+      if (verdict.kind === "again") {
+        const { clock } = this.#parts;
+        await clock.sleep(Math.max(1, this.#gaps.readyAt(request.parts) - clock.monotonic()));
+        continue;
+      }
       if (verdict.kind !== "refused" && verdict.kind !== "blocked") {
         throw new Error(`BUG: prepare ended ${verdict.kind}`);
       }
@@ -91,6 +94,17 @@ export class GroupCommitPipeline implements CommitPipeline {
       }
       await this.#parts.clock.sleep(Math.min(left, this.#backoffMs(attempts)));
     }
+  }
+
+  /** Leaves native git its share of the lock, as groups do. */
+  async #prepare(request: CommitRequest): Promise<Verdict> {
+    const { clock } = this.#parts;
+    const startMs = clock.monotonic();
+    if (this.#gaps.readyAt(request.parts) > startMs) return { kind: "again" };
+    const verdict = await this.prepared.prepare(request);
+    const endMs = clock.monotonic();
+    this.#gaps.leaveAfter({ ms: endMs - startMs, endMs }, request.parts, endMs);
+    return verdict;
   }
 
   rollbackPrepared(id: TransactionId, transaction: TransactionDocument): Promise<void> {
@@ -177,8 +191,7 @@ export class GroupCommitPipeline implements CommitPipeline {
   /** Runs the members whose repositories native git has had its share of. */
   async #nextGroup(): Promise<void> {
     const now = this.#parts.clock.monotonic();
-    const readyAt = (member: Waiting) =>
-      Math.max(0, ...member.request.parts.map((part) => this.#freeAt.get(part.repositoryId) ?? 0));
+    const readyAt = (member: Waiting) => this.#gaps.readyAt(member.request.parts);
     const ready = this.#queue.filter((member) => readyAt(member) <= now)
       .slice(0, GROUP_TRANSACTIONS_MAX);
     if (ready.length === 0) {
@@ -199,8 +212,8 @@ export class GroupCommitPipeline implements CommitPipeline {
       for (const member of group) member.reject(logFailed(error));
       throw error;
     }
-    this.#leaveGap(group, work.hold);
     const parts = group.flatMap((member) => member.request.parts);
+    this.#gaps.leaveAfter(work.hold, parts, this.#parts.clock.monotonic());
     const repositories = new Set(parts.map((part) => part.repositoryId));
     tidyPacks(this.#parts.catalog, repositories);
     this.leftovers.watchIn(repositories);
@@ -214,15 +227,6 @@ export class GroupCommitPipeline implements CommitPipeline {
       .find((reason) => reason !== null);
     if (error) this.#comeBack(member, error);
     return Boolean(error);
-  }
-
-  #leaveGap(group: readonly Waiting[], hold: CommitGroup["hold"]): void {
-    const now = this.#parts.clock.monotonic();
-    const until = hold.endMs + Math.min(GAP_MS_MAX, hold.ms * GAP_PER_HOLD);
-    for (const [id, freeAt] of this.#freeAt) if (freeAt < now) this.#freeAt.delete(id);
-    for (const { request } of group) {
-      for (const part of request.parts) this.#freeAt.set(part.repositoryId, until);
-    }
   }
 
   #settle(member: Waiting, verdict: Verdict | undefined): void {
@@ -304,10 +308,6 @@ export class GroupCommitPipeline implements CommitPipeline {
     for (const member of waiting) member.reject(logFailed(error));
     this.#parts.onFatal(error);
   }
-}
-
-function placingOf({ transactionId, parts }: CommitRequest): Placing {
-  return { holder: transactionId, parts };
 }
 
 function logFailed(cause: unknown): LayerdError {

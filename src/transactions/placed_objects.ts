@@ -19,6 +19,12 @@ export interface Placing {
   readonly parts: readonly RepositoryPart[];
 }
 
+export function placingOf(
+  { transactionId, parts }: { transactionId: string; parts: readonly RepositoryPart[] },
+): Placing {
+  return { holder: transactionId, parts };
+}
+
 /** Places what these transactions wrote in one repository, in one pack where it is small. */
 export function placeObjects(repository: Repository, all: readonly Placing[]): void {
   repository.objects.place(

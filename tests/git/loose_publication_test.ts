@@ -82,6 +82,25 @@ Deno.test("too many loose layers are folded with the next one, but for those tha
     assertEquals(await scene.leftovers(), []);
   }));
 
+Deno.test("a value that the ref may have had before is never published loose", () =>
+  inLargeRepository(async (scene) => {
+    const { publisher } = scene.open();
+    publisher.lockRefs([layer("a")], "T");
+    publisher.lockPackedRefs();
+    publisher.readLocked();
+    const staged = await publisher.stage(
+      [edit(layer("a"), scene.commit(0), scene.commit(1))],
+      NOTE,
+    );
+    staged.publish();
+    await staged.settle();
+    // A native pack-refs that packed this value earlier would take the loose file away.
+    assertEquals(looseLayers(scene), ["a.lock"]);
+    assert(packedText(scene).includes(`${scene.commit(1)} ${layer("a")}\n`));
+    publisher.unlockRefs([layer("a")]);
+    publisher.unlockPackedRefs();
+  }));
+
 /** Refuses one call on a layer's file or lock, as where its directory is another user's. */
 class ForeignDirectory extends DenoFileSystem {
   refused = "";
@@ -164,7 +183,7 @@ Deno.test("a loose publication refuses where somebody wrote in spite of its lock
     publisher.lockPackedRefs();
     publisher.readLocked();
     const alone = [edit(layer("a"), scene.commit(0), scene.commit(1))];
-    const staged = await publisher.stage(alone, NOTE);
+    const staged = await publisher.stage(alone, NOTE, new Set([scene.commit(1)]));
     await Deno.writeTextFile(scene.path(layer("a")), `${scene.commit(2)}\n`);
     assertThrows(() => staged.publish(), LayerdError, "in spite of its lock");
     assertEquals((await scene.nativeRefs())[layer("a")], scene.commit(2));

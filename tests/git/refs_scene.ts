@@ -186,7 +186,8 @@ export async function tryPublishEdits(
     if (packed.kind !== "locked") return packed;
     const locked = publisher.readLocked();
     for (const { ref, old } of edits) assertEquals(locked.value(ref), old);
-    const staged = await publisher.stage(edits, NOTE);
+    const made = edits.flatMap((each) => each.new === null ? [] : [each.new]);
+    const staged = await publisher.stage(edits, NOTE, new Set(made));
     assertEquals(publisher.stillHeld(refs), true);
     staged.publish();
     await staged.settle();
