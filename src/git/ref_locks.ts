@@ -6,8 +6,8 @@
  * K2. lockRefs() takes all or nothing, in the byte order of the names: opposite orders of
  *     two writers defeat each other.
  * K3. In a live daemon the registry says which transaction holds a lock. A lock whose
- *     holder is null is ours and nobody's: recovery adopted it, or it could not be removed.
- *     The next transaction that wants it takes it over, and unlockStuck() tries again.
+ *     holder is null is ours and nobody's: recovery adopted it, or it could not be removed. Who
+ *     wants it next takes it over, and unlockStuck() tries again.
  * K4. Every unlink looks at the inode first: people and tools remove lock files by hand,
  *     and then the name may be another program's.
  * K5. Only directories below `refs/` are made, and only empty ones removed (loose_refs.ts).
@@ -27,8 +27,7 @@ import type { RefFiles } from "./ref_files.ts";
 import type { LockOutcome } from "./repository.ts";
 
 const LOCK_TRIES = 3;
-/** From so many refs on their locks are counted instead of looked at. */
-const COUNTED_MIN = 16;
+const COUNTED_MIN = 16; // From so many refs on their locks are counted instead of looked at.
 const logger = getLogger(["layerd", "git"]);
 
 type Refusal = Exclude<LockOutcome, { kind: "locked" }>;
@@ -152,7 +151,7 @@ export class RefLocks {
     return this.#packed === "held" && this.isOurs(this.#packedPath);
   }
 
-  /** Whether a lock of ours stands at the ref, or should: a promise's from before the start has no holder. */
+  /** Whether a lock of ours stands at the ref, held or adopted. */
   has(ref: RefName): boolean {
     return this.#refs.has(ref);
   }
@@ -283,15 +282,16 @@ export class RefLocks {
     }
   }
 
-  /** Removes a lock of ours; false where it had to stay. */
+  /** Removes a lock of ours; false where it had to stay, or the repository is away with it. */
   #remove(path: string): boolean {
     try {
       if (this.isOurs(path)) this.#parts.fileSystem.unlink(path);
+      // Away with all that is in it, or back since the first look.
+      else if (!this.isOurs(this.#parts.owner.path) || this.isOurs(path)) return false;
       else logger.warn("Lock {path} was removed or replaced by somebody else", { path });
       return true;
     } catch (error) {
       if (!(error instanceof FileSystemError)) throw error;
-      if (error.code === "ENOENT") return true;
       // K3: it stays ours, and whoever locks next takes it over.
       logger.error("Lock {path} could not be removed: {error}", { path, error: error.message });
       return false;

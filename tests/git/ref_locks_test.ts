@@ -153,6 +153,21 @@ Deno.test("RefPublisher.unlockRefs() keeps as its own what it cannot remove; the
     assertEquals(await scene.leftovers(), []);
   }));
 
+Deno.test("RefPublisher gives back later what it unlocked while the repository was away", () =>
+  RefsScene.run(async (scene) => {
+    const { publisher } = scene.open();
+    const refs = [layer("a"), layer("b")];
+    assertEquals(publisher.lockRefs(refs, "T"), { kind: "locked" });
+    assertEquals(publisher.lockPackedRefs(), { kind: "locked" });
+    Deno.renameSync(scene.commonDir, `${scene.commonDir}.away`);
+    publisher.unlockRefs(refs);
+    publisher.unlockPackedRefs();
+    Deno.renameSync(`${scene.commonDir}.away`, scene.commonDir);
+    assertEquals(publisher.leftovers().length, 3);
+    await publisher.tidy();
+    assertEquals([publisher.leftovers(), await scene.leftovers()], [[], []]);
+  }));
+
 Deno.test("RefPublisher.unlockRefs() removes empty directories, but none above a kind of refs", () =>
   RefsScene.run((scene) => {
     const { publisher } = scene.open();
