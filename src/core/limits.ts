@@ -76,10 +76,10 @@ export const LOG_RESERVE_BYTES = 1024 * 1024;
 export const FENCING_TOKENS_RESERVED = 1_000;
 
 /**
- * From this size of packed-refs on (some 15,000 refs) a ref that moves alone is published as a
- * loose file: writing and syncing packed-refs would cost more.
+ * From this size of packed-refs on a ref that moves alone is published as a loose file. Never, as
+ * long as a native reader can see half of the transaction that folds it (ARCHITECTURE, 71).
  */
-export const LOOSE_PUBLICATION_BYTES_MIN = 1024 * 1024;
+export const LOOSE_PUBLICATION_BYTES_MIN = Number.POSITIVE_INFINITY;
 /** Layers in loose files at a time, before the next publication folds them all. */
 export const LOOSE_LAYERS_MAX = 128;
 /** Packs above this size are read through `git cat-file --batch`. */
