@@ -71,8 +71,8 @@ export class KeptPackFiles {
   }
 
   /**
-   * Whether a native `git gc` is at work: its prune gives up where a pack that it listed is
-   * gone when it opens it. One that was killed leaves the file behind.
+   * Whether a native `git gc` is at work: it gives up where a pack that it listed is gone
+   * when it opens it. One that was killed leaves the file behind.
    */
   isNativeGcRunning(): boolean {
     const info = this.#fs.lstatIfAny(`${this.#layout.commonDir}/gc.pid`);
@@ -122,26 +122,28 @@ export class KeptPackFiles {
   }
 
   /**
-   * Gives a durable pack to git: `repack` and `gc` may do with it what they do with any. Both
-   * its names are kept while both stand (kept_packs.ts, K2).
+   * Gives a durable pack a second name, durable when resolved. Both are kept while both stand
+   * (kept_packs.ts, K2); after remove() `repack` and `gc` may do with it what they do with any.
    */
-  async giveUp(name: string): Promise<void> {
+  async nameForGit(name: string): Promise<void> {
     const ordinary = ordinaryName(name);
     this.keep(ordinary);
     for (const suffix of ["pack", "idx"] as const) {
       linkUnlessThere(this.#fs, this.path(name, suffix), this.path(ordinary, suffix));
     }
     await this.#fs.syncDirectory(this.directory);
-    this.remove(name);
-    unlinkIfAny(this.#fs, this.path(ordinary, "keep"));
   }
 
-  /** The index first: without it no reader that starts now looks for the pack. */
+  /**
+   * The index first: without it no reader that starts now looks for the pack. A second name
+   * that it got stays, and is git's from then on.
+   */
   remove(name: string): void {
     removeFromMultiPackIndex(this.#fs, this.directory, name);
     for (const suffix of ["idx", "pack", "keep"] as const) {
       unlinkIfAny(this.#fs, this.path(name, suffix));
     }
+    unlinkIfAny(this.#fs, this.path(ordinaryName(name), "keep"));
   }
 
   /** Names of the kept packs of which something stands. */
@@ -174,7 +176,7 @@ export class KeptPackFiles {
     }
   }
 
-  /** A power loss may have left one of the two links that giveUp() makes. */
+  /** A power loss may have left one of the two links that nameForGit() makes. */
   #undoGiveUp(name: string): void {
     const ordinary = ordinaryName(name);
     if (this.isThere(ordinary)) return;

@@ -12,8 +12,8 @@
  *     pack held it never deletes the other pack that holds it.
  * K3. A fold leaves nothing out, what a refused transaction wrote included: native git may
  *     have dropped its own loose copy of the same object because ours was there.
- * K4. Nothing is folded beside a native `git gc` (K1 needs no such care, but its prune does:
- *     it gives up where a pack vanishes beneath it).
+ * K4. Nothing is taken away beside a native `git gc`, one that begins during a fold included
+ *     (K1 needs no such care, but it gives up where a pack vanishes beneath it).
  * K5. A pack that an open transaction holds is not given up: place() counts its holders.
  * K6. makeDurable() and surrender() are called one at a time, and no foldSmall() beside them.
  * K7. Nothing here is durable before makeDurable(); until then the log has the bytes.
@@ -36,6 +36,8 @@ const logger = getLogger(["layerd", "git"]);
 
 /** Packs of one generation that are folded into one of the next. */
 const PACKS_PER_FOLD = 16;
+/** Past all folds but a checkpoint's. */
+const FOLDED = { generation: PACKS_PER_FOLD };
 
 interface KeptPack {
   readonly name: string;
@@ -137,7 +139,7 @@ export class KeptPacks {
       if (packs.length < PACKS_PER_FOLD || bytes > PACK_BYTES_MAX) continue;
       const encoded = this.#write(this.#read(packs));
       this.#add(encoded, { generation: generation + 1, state: "recorded", holders: new Set() });
-      for (const pack of packs) this.#drop(pack);
+      this.#dropAll(packs);
     }
   }
 
@@ -195,7 +197,7 @@ export class KeptPacks {
       try {
         const left = this.#files.load(name);
         if (left === null) this.#files.remove(name);
-        else this.#add(left, { generation: PACKS_PER_FOLD, state: "adopted", holders: new Set() });
+        else this.#add(left, { ...FOLDED, state: "adopted", holders: new Set() });
       } catch (error) {
         // The log's objects are placed all the same; the next start tries this one again.
         logger.warn("Pack {name} of a killed daemon cannot be taken over: {error}", {
@@ -220,10 +222,11 @@ export class KeptPacks {
   #add(
     { name, positions, pack }: EncodedPack,
     rest: Pick<KeptPack, "generation" | "state" | "holders">,
-  ): void {
+  ): KeptPack {
     const kept = { name, positions, bytes: pack.length, ...rest };
     this.#packs.set(name, kept);
     for (const oid of positions.keys()) this.#home.set(oid, kept);
+    return kept;
   }
 
   #write(objects: readonly PackedObject[]): EncodedPack {
@@ -267,11 +270,8 @@ export class KeptPacks {
   /** From what is in memory of its file, where that is still what its hash says. */
   #writeAnew(pack: KeptPack): void {
     if (this.#files.load(pack.name) === null) return this.#lose(pack);
-    this.#add(this.#write(this.#read([pack])), {
-      generation: PACKS_PER_FOLD,
-      state: "adopted",
-      holders: pack.holders,
-    });
+    const { holders } = pack;
+    this.#add(this.#write(this.#read([pack])), { ...FOLDED, state: "adopted", holders });
     this.#drop(pack);
   }
 
@@ -280,7 +280,7 @@ export class KeptPacks {
     this.#drop(pack);
   }
 
-  /** One durable pack in the place of these; git's own from then on. */
+  /** One durable pack in the place of these; git's own from then on, where nothing prevents it. */
   async #foldDurably(packs: readonly KeptPack[]): Promise<void> {
     const encoded = this.#write(this.#read(packs));
     try {
@@ -289,26 +289,29 @@ export class KeptPacks {
       this.#files.remove(encoded.name);
       throw error;
     }
-    // While the disk was waited for, somebody may have placed the same objects: a pack of theirs
-    // that is not durable stays, and so must this one. A native gc may have begun.
-    if (packs.some(isHeld) || this.#sparesPacks()) {
-      this.#add(encoded, { generation: PACKS_PER_FOLD, state: "durable", holders: new Set() });
-      return;
+    const folded = this.#add(encoded, { ...FOLDED, state: "durable", holders: new Set() });
+    // During a wait, somebody may place the same objects: a pack of theirs that is not durable
+    // stays, and so must this one. A native gc may begin.
+    const mustStand = () => [...packs, folded].some(isHeld) || this.#sparesPacks();
+    if (mustStand()) return;
+    await this.#files.nameForGit(encoded.name);
+    if (!mustStand()) this.#dropAll([...packs, folded]);
+  }
+
+  /** What is left when a native gc begins may be on its list, and waits for the next fold. */
+  #dropAll(packs: readonly KeptPack[]): void {
+    for (const pack of packs) {
+      if (this.#sparesPacks()) return;
+      this.#drop(pack);
     }
-    for (const pack of packs) this.#drop(pack);
-    await this.#files.giveUp(encoded.name);
   }
 
   #drop(pack: KeptPack): void {
-    this.#forget(pack);
-    this.#files.remove(pack.name);
-  }
-
-  #forget(pack: KeptPack): void {
     this.#packs.delete(pack.name);
     for (const oid of pack.positions.keys()) {
       if (this.#home.get(oid) === pack) this.#home.delete(oid);
     }
+    this.#files.remove(pack.name);
   }
 }
 
