@@ -75,13 +75,6 @@ export const LOG_RESERVE_BYTES = 1024 * 1024;
 /** Fencing tokens are reserved in ranges of this size by one forced record. */
 export const FENCING_TOKENS_RESERVED = 1_000;
 
-/**
- * From this size of packed-refs on a ref that moves alone is published as a loose file. Never, as
- * long as a native reader can see half of the transaction that folds it (ARCHITECTURE, 71).
- */
-export const LOOSE_PUBLICATION_BYTES_MIN = Number.POSITIVE_INFINITY;
-/** Layers in loose files at a time, before the next publication folds them all. */
-export const LOOSE_LAYERS_MAX = 128;
 /** Packs above this size are read through `git cat-file --batch`. */
 export const PACK_IN_MEMORY_BYTES_MAX = 8 * 1024 * 1024;
 /** Alternates of alternates that are followed; git follows as many. */

@@ -108,12 +108,6 @@ export class LooseRefs {
     return null;
   }
 
-  /** Paths of the directories from `refs` down to the ref's own. */
-  directoriesAbove(ref: string): string[] {
-    const parts = ref.split("/");
-    return parts.slice(1).map((_, at) => this.pathOf(parts.slice(0, at + 1).join("/")));
-  }
-
   /** Removes directories above the ref that are empty now. */
   pruneParents(ref: string): void {
     const parts = ref.split("/");

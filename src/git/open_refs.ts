@@ -1,5 +1,5 @@
 /** Puts the parts of this room together: the refs of one repository that this daemon owns. */
-import { invariant, LayerdError } from "../core/errors.ts";
+import { invariant } from "../core/errors.ts";
 import type { ObjectId, RefName } from "../core/ids.ts";
 import type { RefEdit } from "../core/ref_edit.ts";
 import type { Clock } from "../system/clock.ts";
@@ -8,8 +8,6 @@ import type { RepositoryLayout } from "./gate.ts";
 import { FilesLockedRefs } from "./locked_refs.ts";
 import { LooseAbsence } from "./loose_absence.ts";
 import { LooseRefs } from "./loose_refs.ts";
-import { looseEdit, stageLoosePublication } from "./loose_publication.ts";
-import { LoosenedRefs } from "./loosened_refs.ts";
 import type { OwnerFile } from "./owner.ts";
 import { PackedRefsFile, type PackedState } from "./packed_refs_file.ts";
 import { type PublicationParts, stagePublication } from "./publication.ts";
@@ -33,14 +31,6 @@ import { SizePad } from "./size_pad.ts";
 import type { WriteWatch } from "./write_watch.ts";
 import { WorkTrees } from "./work_trees.ts";
 
-/** When a ref that moves alone is published as a loose file (loose_publication.ts). */
-export interface LoosePublicationBounds {
-  /** From this size of packed-refs on. */
-  readonly fromBytes: number;
-  /** How many layers may be loose at a time. */
-  readonly refsMax: number;
-}
-
 export interface OpenRefsOptions {
   readonly fileSystem: FileSystem;
   readonly clock: Clock;
@@ -52,7 +42,6 @@ export interface OpenRefsOptions {
   readonly writes: WriteWatch;
   /** The value of `core.logAllRefUpdates` as it is now, null where it is not set. */
   readonly logAllRefUpdates: () => string | null;
-  readonly loosePublication: LoosePublicationBounds;
 }
 
 export interface OpenRefs {
@@ -86,11 +75,9 @@ export function openRefs(options: OpenRefsOptions): OpenRefs {
     loose,
     pad,
     reflog,
-    published: (published) => {
-      for (const watcher of watchers) watcher.published(published);
+    published: (edits, before, after) => {
+      for (const watcher of watchers) watcher.published(edits, before, after);
     },
-    loosened: new LoosenedRefs(loose, locks, options.loosePublication.refsMax),
-    looseFromBytes: options.loosePublication.fromBytes,
   });
   return {
     refs: new FilesRefReader(
@@ -113,7 +100,6 @@ export function openRefs(options: OpenRefsOptions): OpenRefs {
 
 interface PublisherParts extends PublicationParts {
   readonly writes: WriteWatch;
-  readonly looseFromBytes: number;
 }
 
 class FilesRefPublisher implements RefPublisher {
@@ -121,18 +107,13 @@ class FilesRefPublisher implements RefPublisher {
   readonly #promises: PromiseRefs;
   /** packed-refs as read or renamed under the packed-refs.lock that is held now. */
   #base: PackedState | null = null;
-  /** The same as its stat vouches for it: enough to compare with, not to write back. */
-  #glanced: PackedState | null = null;
 
   constructor(parts: PublisherParts) {
     this.#parts = {
       ...parts,
-      published: (published) => {
-        if (published.where === "packed") {
-          this.#base = published.after;
-          this.#glanced = null;
-        }
-        parts.published(published);
+      published: (edits, before, after) => {
+        this.#base = after;
+        parts.published(edits, before, after);
       },
     };
     this.#promises = new PromiseRefs({
@@ -162,20 +143,17 @@ class FilesRefPublisher implements RefPublisher {
   }
 
   lockPackedRefs(): LockOutcome {
-    this.#forgetBase();
+    this.#base = null;
     return this.#parts.locks.lockPackedRefs();
   }
 
   unlockPackedRefs(): void {
-    this.#forgetBase();
+    this.#base = null;
     this.#parts.locks.unlockPackedRefs();
   }
 
   readLocked(): LockedRefs {
-    // Reading 7 MB (100,000 refs) for a ref that moves alone would cost more than moving it.
-    const proved = this.#parts.file.proved();
-    this.#glanced = proved !== null && this.#isLarge(proved) ? proved : null;
-    const { packed } = this.#glanced ?? this.#readBase();
+    const { packed } = this.#readBase();
     return new FilesLockedRefs(packed, this.#parts.loose, this.#parts.locks);
   }
 
@@ -183,24 +161,14 @@ class FilesRefPublisher implements RefPublisher {
     return this.#parts.locks.stillHeld(refs);
   }
 
-  stage(
-    edits: readonly RefEdit[],
-    reflog: ReflogNote,
-    made: ReadonlySet<ObjectId> = new Set(),
-  ): Promise<StagedPublication> {
-    return this.#parts.writes.duringLong(() => {
-      const known = this.#base ?? this.#glanced ?? this.#readBase();
-      const alone = this.#isLarge(known) ? looseEdit(this.#parts, edits, made) : null;
-      return alone === null
-        ? stagePublication(this.#parts, this.#baseOf(known), edits, reflog)
-        : stageLoosePublication(this.#parts, known, alone, reflog);
-    });
+  stage(edits: readonly RefEdit[], reflog: ReflogNote): Promise<StagedPublication> {
+    return this.#parts.writes.duringLong(() =>
+      stagePublication(this.#parts, this.#base ?? this.#readBase(), edits, reflog)
+    );
   }
 
-  async pin(refs: readonly RefName[]): Promise<void> {
-    const { packed } = this.#readBase();
-    await this.#parts.file.makeDurable();
-    await pinRefs(this.#parts, packed, refs);
+  pin(refs: readonly RefName[]): Promise<void> {
+    return pinRefs(this.#parts, this.#readBase().packed, refs);
   }
 
   keepObjects(promise: string, oids: readonly ObjectId[]): Promise<void> {
@@ -240,23 +208,6 @@ class FilesRefPublisher implements RefPublisher {
 
   sweep(): void {
     this.#parts.files.sweep();
-  }
-
-  /** What may be written back; throws where it is not what values were compared with. */
-  #baseOf(known: PackedState): PackedState {
-    const base = this.#base ?? this.#readBase();
-    if (base.packed === known.packed) return base;
-    const path = this.#parts.file.path;
-    throw new LayerdError("repository_locked", `${path} was written in spite of its lock`);
-  }
-
-  #isLarge({ packed }: PackedState): boolean {
-    return packed.bytes.length >= this.#parts.looseFromBytes;
-  }
-
-  #forgetBase(): void {
-    this.#base = null;
-    this.#glanced = null;
   }
 
   #readBase(): PackedState {

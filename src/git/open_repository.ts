@@ -5,7 +5,6 @@
 import { LayerdError } from "../core/errors.ts";
 import type { LogId, RepositoryId, RepositoryName } from "../core/ids.ts";
 import { isObjectId, type ObjectId } from "../core/ids.ts";
-import { LOOSE_LAYERS_MAX, LOOSE_PUBLICATION_BYTES_MIN } from "../core/limits.ts";
 import type { RefEdit } from "../core/ref_edit.ts";
 import type { Identity } from "../core/transaction_document.ts";
 import type { Clock } from "../system/clock.ts";
@@ -21,7 +20,7 @@ import {
 import { type BlobReader, CachedBlobReader } from "./blob_reader.ts";
 import { GitConfig, readConfigWithIncludes } from "./git_config.ts";
 import { RepositoryObjects } from "./object_store.ts";
-import { type LoosePublicationBounds, type OpenRefs, openRefs } from "./open_refs.ts";
+import { type OpenRefs, openRefs } from "./open_refs.ts";
 import { claimRepository, type OwnerClaim } from "./owner.ts";
 import type {
   LayerWatch,
@@ -48,8 +47,6 @@ export interface OpenRepositoryOptions {
   readonly incarnation: number;
   /** Last LSN of the log. */
   readonly lastLsn: number;
-  /** Absent: as src/core/limits.ts has it. */
-  readonly loosePublication?: LoosePublicationBounds;
   /** An operator decided that this daemon takes the repository over. */
   readonly adopt: boolean;
   /** The id that the log knows it by, or null where any will do. */
@@ -103,8 +100,6 @@ class OpenedRepository implements Repository {
       owner: claim,
       objects: this.#objects,
       writes: this.#objects.writes,
-      loosePublication: options.loosePublication ??
-        { fromBytes: LOOSE_PUBLICATION_BYTES_MIN, refsMax: LOOSE_LAYERS_MAX },
       logAllRefUpdates: () => this.#config.current().get("core.logallrefupdates"),
     });
     this.name = options.name;

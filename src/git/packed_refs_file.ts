@@ -6,14 +6,9 @@
  *     in which it was read may have had a successor with the same stat data. A file of our
  *     own publication is believed at once, since its size was chosen to be unlike those
  *     before it.
- * C2. reread() reads the bytes whatever the stat says. What is written back under the lock comes
- *     from it: a stale copy would go over other people's refs. proved() may stand for it where
- *     values are only compared: it believes a copy that was read in a later second than the
- *     file's last change (ctime, which nobody can set back).
- * C3. Native git packs loose refs and syncs nothing. Before a directory of loose refs is made
- *     durable, with what native git removed there, makeDurable() sees to the file that took them
- *     in: else a file system that keeps no order between directories could lose a ref of ours.
- * C4. The parsed object stays the same as long as the bytes do, so that its identity tells
+ * C2. reread() reads the bytes whatever the stat says. Values under locks come from it: a
+ *     stale copy would be written back over other people's refs.
+ * C3. The parsed object stays the same as long as the bytes do, so that its identity tells
  *     whether anything changed (ref_watch.ts relies on it).
  */
 import type { Clock } from "../system/clock.ts";
@@ -31,10 +26,8 @@ export interface PackedState {
 }
 
 interface Known extends PackedState {
-  /** Whether equal stat data prove that it is still the same file: of ours, or as `proved`. */
+  /** Whether equal stat data prove that it is still the same file. */
   readonly settled: boolean;
-  /** Read in a later second than its last change, so that any later one has another time. */
-  readonly proved: boolean;
 }
 
 export class PackedRefsFile {
@@ -43,9 +36,6 @@ export class PackedRefsFile {
   readonly #clock: Clock;
   readonly #pad: SizePad;
   #known: Known | null = null;
-  /** The file whose bytes and name are on the disk for certain. */
-  #durable: FileInfo | null = null;
-  #failedToSync = false;
 
   constructor(fileSystem: FileSystem, clock: Clock, commonDir: string, pad: SizePad) {
     this.path = `${commonDir}/packed-refs`;
@@ -66,7 +56,7 @@ export class PackedRefsFile {
     const readAt = this.#clock.now() - TICK_MS;
     const file = this.#read();
     if (file === null) {
-      this.#known = { packed: PackedRefs.EMPTY, info: null, settled: true, proved: false };
+      this.#known = { packed: PackedRefs.EMPTY, info: null, settled: true };
       return this.#known;
     }
     const { bytes, info } = file;
@@ -75,21 +65,10 @@ export class PackedRefsFile {
     const packed = before !== undefined && sameBytes(before.bytes, bytes)
       ? before
       : PackedRefs.parse(bytes, this.path);
-    const isOlder = (ms: number) => Math.floor(ms / 1000) < Math.floor(readAt / 1000);
-    const settled = isOlder(info.modifiedMs) || this.#isSettled(packed, info);
-    const proved = isOlder(info.changedMs) && isOlder(info.modifiedMs);
-    this.#known = { packed, info, settled, proved };
+    const settled = Math.floor(info.modifiedMs / 1000) < Math.floor(readAt / 1000) ||
+      this.#isSettled(packed, info);
+    this.#known = { packed, info, settled };
     return this.#known;
-  }
-
-  /** The copy, where the stat proves that a reread() would find the same; else null (C2). */
-  proved(): PackedState | null {
-    const known = this.#known;
-    if (known === null || known.info === null || !known.proved) return null;
-    const now = this.#fileSystem.lstatIfAny(this.path);
-    const isSame = now !== null && isSameFile(now, known.info) &&
-      now.changedMs === known.info.changedMs;
-    return isSame ? known : null;
   }
 
   /** A copy that could be believed by its stat data, and was read again as it is. */
@@ -101,27 +80,7 @@ export class PackedRefsFile {
 
   /** The file that we have just renamed into place. */
   published(state: PackedState): void {
-    this.#known = { ...state, settled: true, proved: false };
-    this.#failedToSync = false;
-  }
-
-  /** Its sync failed: the kernel forgets that, so that only a new file can be relied on. */
-  get mustBeReplaced(): boolean {
-    return this.#failedToSync;
-  }
-
-  /** C3. Requires packed-refs.lock. */
-  async makeDurable(): Promise<void> {
-    const info = this.#fileSystem.lstatIfAny(this.path);
-    if (info === null || (this.#durable !== null && isSameFile(this.#durable, info))) return;
-    try {
-      await this.#fileSystem.syncFile(this.path);
-      await this.#fileSystem.syncDirectory(this.path.slice(0, this.path.lastIndexOf("/")));
-    } catch (error) {
-      this.#failedToSync = true;
-      throw error;
-    }
-    this.#durable = info;
+    this.#known = { ...state, settled: true };
   }
 
   /** Whether the file's stat data are still those of the state. */

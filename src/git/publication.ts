@@ -33,10 +33,9 @@
 import { invariant, LayerdError } from "../core/errors.ts";
 import type { ObjectId, RefName } from "../core/ids.ts";
 import type { RefEdit } from "../core/ref_edit.ts";
-import { errorCode, type FileSystem, FileSystemError } from "../system/file_system.ts";
+import { errorCode, type FileSystem } from "../system/file_system.ts";
 import { LooseGlance } from "./loose_glance.ts";
 import type { LooseRefs } from "./loose_refs.ts";
-import type { LoosenedRefs } from "./loosened_refs.ts";
 import { lockedLooseValue } from "./locked_refs.ts";
 import type { PackedEntry } from "./packed_refs.ts";
 import type { PackedRefsFile, PackedState } from "./packed_refs_file.ts";
@@ -47,14 +46,12 @@ import type { ObjectStore, StagedPublication } from "./repository.ts";
 import type { SizePad } from "./size_pad.ts";
 import { peel } from "./tag_peeling.ts";
 
-/** A publication that was renamed just now; folds are edits from a value to itself. */
-export interface Published {
-  readonly edits: readonly RefEdit[];
-  /** packed-refs around it: the same where the new values went into loose files. */
-  readonly before: PackedState;
-  readonly after: PackedState;
-  readonly where: "packed" | "loose";
-}
+/** Told of each publication in the instant of its rename; folds are edits from a value to itself. */
+export type PublicationListener = (
+  edits: readonly RefEdit[],
+  before: PackedState,
+  after: PackedState,
+) => void;
 
 export interface PublicationParts {
   readonly fileSystem: FileSystem;
@@ -66,9 +63,7 @@ export interface PublicationParts {
   readonly loose: LooseRefs;
   readonly pad: SizePad;
   readonly reflog: Reflog;
-  /** Told of each publication in the instant of its rename. */
-  readonly published: (published: Published) => void;
-  readonly loosened: LoosenedRefs;
+  readonly published: PublicationListener;
   /** Directories in which names were removed and that could not be made durable since. */
   readonly undurable: Set<string>;
 }
@@ -93,10 +88,9 @@ export async function stagePublication(
   if (edits.length === 0) return NOTHING;
   const refs = [...new Set(edits.map((edit) => edit.ref))];
   requireLocks(parts, refs);
-  const peeled = peelingOnce(parts.objects);
-  const tidied = parts.loosened.isFull ? await foldBeside(parts, base, refs, peeled) : base;
   await makeRemovalsDurable(parts);
-  const folded = await fold(parts, tidied, refs, peeled);
+  const peeled = peelingOnce(parts.objects);
+  const folded = await fold(parts, base, refs, peeled);
   const changes = new Map<RefName, PackedEntry | null>();
   for (const { ref, new: oid } of edits) {
     changes.set(ref, oid === null ? null : await entryFor(peeled, folded, ref, oid));
@@ -147,8 +141,7 @@ class FilesPublication implements StagedPublication {
       throw error;
     }
     this.#state = "published";
-    const { before, after } = this.#aside;
-    this.#parts.published({ edits: this.#edits, before, after, where: "packed" });
+    this.#parts.published(this.#edits, this.#aside.before, this.#aside.after);
   }
 
   async settle(): Promise<void> {
@@ -161,25 +154,6 @@ class FilesPublication implements StagedPublication {
     if (this.#state !== "staged") return;
     this.#state = "discarded";
     this.#parts.files.discard(this.#aside.path);
-  }
-}
-
-/** Folds what this process left loose. Where that fails the edits go on without: P2 holds. */
-async function foldBeside(
-  parts: PublicationParts,
-  base: PackedState,
-  refs: readonly RefName[],
-  peeled: Peeling,
-): Promise<PackedState> {
-  const beside = parts.loosened.lockAll(refs);
-  try {
-    return await fold(parts, base, beside, peeled);
-  } catch (error) {
-    if (!(error instanceof FileSystemError || error instanceof LayerdError)) throw error;
-    parts.loosened.forget(beside);
-    return parts.file.isInPlace(base) ? base : parts.file.reread();
-  } finally {
-    parts.locks.unlockRefs(beside);
   }
 }
 
@@ -208,22 +182,17 @@ async function fold(
     throw error;
   }
   const unmoved = [...values].map(([ref, oid]) => ({ ref, old: oid, new: oid }));
-  const { before, after } = aside;
-  parts.published({ edits: unmoved, before, after, where: "packed" });
+  parts.published(unmoved, aside.before, aside.after);
   await parts.fileSystem.syncDirectory(parts.commonDir);
   requireLocks(parts, refs);
   for (const ref of values.keys()) parts.undurable.add(parentOf(parts.loose.pathOf(ref)));
   for (const [ref, oid] of values) removeFolded(parts, ref, oid);
   await makeRemovalsDurable(parts);
-  parts.loosened.forget(values.keys());
   return aside.after;
 }
 
 /** Step 1c, also of an earlier publication that failed in it (P2). */
-export async function makeRemovalsDurable(
-  { fileSystem, file, undurable }: PublicationParts,
-): Promise<void> {
-  if (undurable.size > 0) await file.makeDurable();
+async function makeRemovalsDurable({ fileSystem, undurable }: PublicationParts): Promise<void> {
   for (const directory of undurable) {
     let present = directory;
     // One that is gone by now took the names with it, if that is durable.
@@ -266,8 +235,7 @@ function replacePackedRefs(parts: PublicationParts, { path, before, after }: Asi
   parts.file.published(after);
 }
 
-/** Throws `repository_locked` where the locks are no longer ours. */
-export function requireLocks(parts: PublicationParts, refs: readonly RefName[]): void {
+function requireLocks(parts: PublicationParts, refs: readonly RefName[]): void {
   if (parts.locks.packedRefsStillHeld() && parts.locks.stillHeld(refs)) return;
   throw new LayerdError(
     "repository_locked",

@@ -151,11 +151,6 @@ export class RefLocks {
     return this.#packed === "held" && this.isOurs(this.#packedPath);
   }
 
-  /** Whether a lock of ours stands at the ref, held or adopted. */
-  has(ref: RefName): boolean {
-    return this.#refs.has(ref);
-  }
-
   refStillHeld(ref: RefName): boolean {
     return this.#refs.has(ref) && this.isOurs(this.#lockPath(ref));
   }

@@ -32,7 +32,10 @@ export async function pinRefs(
   const directories = new Set<string>();
   for (const ref of refs) {
     await pin(parts, packed, ref);
-    for (const directory of parts.loose.directoriesAbove(ref)) directories.add(directory);
+    const path = ref.split("/");
+    for (let count = 1; count < path.length; count++) {
+      directories.add(parts.loose.pathOf(path.slice(0, count).join("/")));
+    }
   }
   for (const directory of directories) await parts.fileSystem.syncDirectory(directory);
 }

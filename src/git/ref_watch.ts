@@ -16,8 +16,7 @@ import type { Clock } from "../system/clock.ts";
 import type { FileSystem } from "../system/file_system.ts";
 import type { LooseRef, LooseRefs } from "./loose_refs.ts";
 import type { PackedRefs } from "./packed_refs.ts";
-import type { PackedRefsFile } from "./packed_refs_file.ts";
-import type { Published } from "./publication.ts";
+import type { PackedRefsFile, PackedState } from "./packed_refs_file.ts";
 import type { LayerWatch } from "./repository.ts";
 
 /** A directory that changed this lately may change again without its time telling. */
@@ -65,18 +64,14 @@ export class LayerWatcher implements LayerWatch {
   }
 
   /** Takes a publication of this process over (W2). */
-  published({ edits, before, after, where }: Published): void {
+  published(edits: readonly RefEdit[], before: PackedState, after: PackedState): void {
     if (this.#seen.packed !== before.packed) {
       this.#moveTo({ ...this.#seen, packed: before.packed });
     }
-    let loose = this.#seen.loose;
-    if (where === "loose" || edits.some(({ ref }) => loose.has(ref))) {
-      const next = new Map(loose);
-      for (const { ref, new: oid } of edits) {
-        if (where === "loose" && oid !== null) next.set(ref, { kind: "value", oid });
-        else next.delete(ref);
-      }
-      loose = next;
+    let { loose } = this.#seen;
+    if (edits.some(({ ref }) => loose.has(ref))) {
+      const folded = new Set(edits.map(({ ref }) => ref));
+      loose = new Map([...loose].filter(([ref]) => !folded.has(ref)));
     }
     for (const { ref, old } of edits) {
       if (!ref.startsWith(LAYER_REF_PREFIX)) continue;

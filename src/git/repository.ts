@@ -159,12 +159,11 @@ export interface RefPublisher {
   /**
    * Folds loose files of these refs into packed-refs with their old values, then writes the
    * new packed-refs aside, durable. Fails for want of space here. Waits where the file's size
-   * and second would repeat (GIT-SAFETY 2.8). `made`: commits that no ref ever held before.
+   * and second would repeat (GIT-SAFETY 2.8).
    */
   stage(
     edits: readonly RefEdit[],
     reflog: { readonly committer: Identity; readonly atMs: number; readonly message: string },
-    made?: ReadonlySet<ObjectId>,
   ): Promise<StagedPublication>;
   /**
    * Writes the refs' current values as loose files under their locks and makes files, lock

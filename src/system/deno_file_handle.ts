@@ -70,7 +70,6 @@ export function infoOf(info: Deno.FileInfo): FileInfo {
     inode: info.ino ?? 0,
     links: info.nlink ?? 1,
     modifiedMs: info.mtime?.getTime() ?? 0,
-    changedMs: info.ctime?.getTime() ?? 0,
   };
 }
 

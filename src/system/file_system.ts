@@ -44,11 +44,6 @@ export interface FileInfo {
   readonly links: number;
   /** Modification time, milliseconds since the epoch. */
   readonly modifiedMs: number;
-  /**
-   * Time of the last change of content, name, mode or link count (ctime), in milliseconds and
-   * exact to the second. No program can set it back, as it can {@link modifiedMs}.
-   */
-  readonly changedMs: number;
 }
 
 export interface DirectoryEntry {

@@ -13,7 +13,7 @@
  */
 import { getLogger } from "@logtape/logtape";
 import { LayerdError } from "../core/errors.ts";
-import type { Lsn, ObjectId, RepositoryId } from "../core/ids.ts";
+import type { Lsn, RepositoryId } from "../core/ids.ts";
 import type { LogRecord } from "../core/log_record.ts";
 import type { ProblemSummary, TransactionDocument } from "../core/transaction_document.ts";
 import { Admission, lostObject, partIn, refused, repositoriesOf } from "./admission.ts";
@@ -28,7 +28,6 @@ import {
 import { branchesOf } from "./git_holds.ts";
 import { type Lane, REFLOG_COMMITTER } from "./lane.ts";
 import { tidy } from "./leftovers.ts";
-import type { LockHold } from "./native_gaps.ts";
 import { placeObjects } from "./placed_objects.ts";
 import { repositoryError } from "./repository_errors.ts";
 
@@ -62,7 +61,8 @@ export class CommitGroup {
     return this.#admission.lanes;
   }
 
-  get hold(): LockHold {
+  /** For how long native git met packed-refs.lock, and since when it does no more. */
+  get hold(): { readonly ms: number; readonly endMs: number } {
     return { ms: this.#unlockedMs - this.#lockedMs, endMs: this.#unlockedMs };
   }
 
@@ -111,8 +111,10 @@ export class CommitGroup {
     const outcomes = await Promise.all([...this.#lanes].map(async ([id, lane]) => {
       if (lane.edits.length === 0) return true;
       try {
-        const note = { ...at, message: "layerd: commit" };
-        lane.staged = await lane.repository.publisher.stage(lane.edits, note, this.#madeIn(id));
+        lane.staged = await lane.repository.publisher.stage(lane.edits, {
+          ...at,
+          message: "layerd: commit",
+        });
         return true;
       } catch (error) {
         const problem = repositoryError(error, lane.repository.name);
@@ -121,13 +123,6 @@ export class CommitGroup {
       }
     }));
     return outcomes.every((ok) => ok);
-  }
-
-  /** Commits that members wrote: their messages name the transaction, so no ref held them before. */
-  #madeIn(id: RepositoryId): ReadonlySet<ObjectId> {
-    const written = this.#members.flatMap((member) => partIn(member, id))
-      .flatMap(({ objects }) => objects.kind === "recorded" ? objects.objects : []);
-    return new Set(written.filter(({ type }) => type === "commit").map(({ oid }) => oid));
   }
 
   /** The last look before the decision (step 4): leases, and locks removed by hand. */

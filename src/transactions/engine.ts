@@ -8,7 +8,6 @@ import { getLogger } from "@logtape/logtape";
 import { parseTransactionId, type RepositoryId, type TransactionId } from "../core/ids.ts";
 import { CHECKPOINT_BYTES } from "../core/limits.ts";
 import { type LoggedCommit, unfinishedParts } from "../core/recovery_plan.ts";
-import type { LoosePublicationBounds } from "../git/open_refs.ts";
 import { openRepository } from "../git/open_repository.ts";
 import type { Repository } from "../git/repository.ts";
 import { openSqliteLedger } from "../ledger/sqlite_ledger.ts";
@@ -59,7 +58,6 @@ export interface EngineOptions {
   readonly openLedger?: typeof openSqliteLedger;
   readonly logSizes?: LogSizes;
   readonly checkpointBytes?: number;
-  readonly loosePublication?: LoosePublicationBounds;
 }
 
 export interface Engine {
@@ -257,7 +255,7 @@ function openLedger(options: EngineOptions, path: string, log: WriteAheadLog): L
 }
 
 function openerFor(options: EngineOptions, log: WriteAheadLog) {
-  const { fileSystem, clock, random, stateDirectory, pid, loosePublication } = options;
+  const { fileSystem, clock, random, stateDirectory, pid } = options;
   return (
     request: RepositoryToOpen,
   ) =>
@@ -271,7 +269,6 @@ function openerFor(options: EngineOptions, log: WriteAheadLog) {
       pid,
       incarnation: log.incarnation,
       lastLsn: log.status().durableLsn,
-      ...loosePublication === undefined ? {} : { loosePublication },
     });
 }
 

@@ -2,7 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { type ObjectId, parseObjectId, parseRefName, type RefName } from "../../src/core/ids.ts";
 import type { RefEdit } from "../../src/core/ref_edit.ts";
-import { type LoosePublicationBounds, type OpenRefs, openRefs } from "../../src/git/open_refs.ts";
+import { type OpenRefs, openRefs } from "../../src/git/open_refs.ts";
 import type { ObjectType } from "../../src/core/log_record.ts";
 import type { LockOutcome, ObjectStore } from "../../src/git/repository.ts";
 import type { SharedRepository } from "../../src/git/shared_permissions.ts";
@@ -32,7 +32,6 @@ export class RefsScene {
   /** A line of native commits on `main`, oldest first. */
   readonly commits: readonly ObjectId[];
   logAllRefUpdates: string | null = null;
-  loosePublication: LoosePublicationBounds = { fromBytes: Infinity, refsMax: 2 };
   shared: SharedRepository = { kind: "umask" };
   readonly #objects: NativeObjects;
 
@@ -78,7 +77,6 @@ export class RefsScene {
       objects: this.#objects,
       writes: new WriteWatch(fileSystem, new DenoRandom(), { commonDir: this.commonDir }),
       logAllRefUpdates: () => this.logAllRefUpdates,
-      loosePublication: this.loosePublication,
     });
   }
 
@@ -186,8 +184,7 @@ export async function tryPublishEdits(
     if (packed.kind !== "locked") return packed;
     const locked = publisher.readLocked();
     for (const { ref, old } of edits) assertEquals(locked.value(ref), old);
-    const made = edits.flatMap((each) => each.new === null ? [] : [each.new]);
-    const staged = await publisher.stage(edits, NOTE, new Set(made));
+    const staged = await publisher.stage(edits, NOTE);
     assertEquals(publisher.stillHeld(refs), true);
     staged.publish();
     await staged.settle();

@@ -32,7 +32,6 @@ function file(size: number, modifiedMs: number): FileInfo {
     kind: "file",
     size,
     modifiedMs,
-    changedMs: modifiedMs,
     mode: 0o644,
     uid: 0,
     gid: 0,

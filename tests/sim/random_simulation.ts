@@ -79,9 +79,7 @@ async function liveOnce(
     if (boots === BOOTS_MAX) faults.rate = 0;
     const calmRate = faults.rate;
     if (calmRate > 0 && random.chance(HARD_BOOT_CHANCE)) faults.rate = HARD_BOOT_RATE;
-    const seed = random.integer(1, 2 ** 30);
-    const loose = seed % 2 === 0 ? { loosePublication: { fromBytes: 0, refsMax: 3 } } : {};
-    const options = { seed, faults, checkpointBytes: 40_000, ...loose };
+    const options = { seed: random.integer(1, 2 ** 30), faults, checkpointBytes: 40_000 };
     const machine = new SimulatedMachine(next, options);
     const end = new LifeEnd(machine, random.integer(1, 2_500));
     removeStaleLocks(machine, REPOSITORIES);

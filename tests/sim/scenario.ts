@@ -7,7 +7,7 @@ import type { Stage } from "./stage.ts";
 export interface Scenario {
   readonly name: string;
   readonly repositories: readonly string[];
-  readonly options?: Pick<MachineOptions, "checkpointBytes" | "loosePublication">;
+  readonly options?: Pick<MachineOptions, "checkpointBytes">;
   /** What happens before; not crashed. */
   readonly prologue?: (stage: Stage) => Promise<void>;
   readonly play: (stage: Stage) => Promise<void>;

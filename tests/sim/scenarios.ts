@@ -1,7 +1,6 @@
 /** What the daemon is doing when the power fails: one short story each. */
 import { FOLD_SCENARIOS } from "./fold_scenarios.ts";
 import { create, createFrom, drop, put, remove, updateRef } from "./model.ts";
-import { LOOSE_SCENARIOS } from "./loose_scenarios.ts";
 import { PROMISE_SCENARIOS } from "./promise_scenarios.ts";
 import { largeText, nativeBranch, oneLayer, registered, type Scenario } from "./scenario.ts";
 import { writeNativeCommit } from "./simulated_repository.ts";
@@ -197,6 +196,5 @@ const SINGLE_SCENARIOS: readonly Scenario[] = [
 export const SCENARIOS: readonly Scenario[] = [
   ...SINGLE_SCENARIOS,
   ...FOLD_SCENARIOS,
-  ...LOOSE_SCENARIOS,
   ...PROMISE_SCENARIOS,
 ];

@@ -23,7 +23,6 @@ export interface Inode {
   uid: number;
   gid: number;
   modifiedMs: number;
-  changedMs: number;
   /** Names that programs see. */
   links: number;
   /** Of a file. */
@@ -105,7 +104,6 @@ export class SimulatedDisk {
       uid: 0,
       gid: 0,
       modifiedMs: nowMs,
-      changedMs: nowMs,
       links: 0,
       content: new FileContent(),
       entries: new Map(),
@@ -129,18 +127,15 @@ export class SimulatedDisk {
     for (const { directory, name, inode } of changes) {
       const place = this.own(directory);
       place.modifiedMs = nowMs;
-      place.changedMs = nowMs;
       const before = place.entries.get(name);
       if (before !== undefined) {
         this.own(before).links -= 1;
-        this.own(before).changedMs = nowMs;
         affected.add(before);
       }
       if (inode === null) place.entries.delete(name);
       else {
         place.entries.set(name, inode);
         this.own(inode).links += 1;
-        this.own(inode).changedMs = nowMs;
       }
     }
     this.#journal.add(changes);

@@ -196,9 +196,7 @@ export class SimulatedFileSystem implements FileSystem {
 
   chmod(path: string, mode: number): void {
     const { id } = this.#existing(this.#enter("chmod", path), "followed");
-    const inode = this.#disk.own(id);
-    inode.mode = mode & PERMISSION_BITS;
-    inode.changedMs = this.#calls.now();
+    this.#disk.own(id).mode = mode & PERMISSION_BITS;
   }
 
   chown(path: string, uid: number | null, gid: number | null): void {
@@ -206,7 +204,6 @@ export class SimulatedFileSystem implements FileSystem {
     const inode = this.#disk.own(id);
     inode.uid = uid ?? inode.uid;
     inode.gid = gid ?? inode.gid;
-    inode.changedMs = this.#calls.now();
   }
 
   // deno-lint-ignore require-await -- a failure must be a rejection
@@ -265,15 +262,12 @@ export class SimulatedFileSystem implements FileSystem {
         const inode = disk.own(id);
         inode.content.write(short === null ? bytes : bytes.subarray(0, short.count), position);
         inode.modifiedMs = calls.now();
-        inode.changedMs = inode.modifiedMs;
         if (short !== null) throw errorOf(call, short.code);
       },
       truncate: (size) => {
         enter("ftruncate");
-        const inode = disk.own(id);
-        inode.content.truncate(size);
-        inode.modifiedMs = calls.now();
-        inode.changedMs = inode.modifiedMs;
+        disk.own(id).content.truncate(size);
+        disk.own(id).modifiedMs = calls.now();
       },
       info: () => {
         enter("fstat");
@@ -366,6 +360,5 @@ function infoOf(inode: Inode): FileInfo {
     inode: inode.number,
     links: inode.links,
     modifiedMs: inode.modifiedMs,
-    changedMs: Math.floor(inode.changedMs / 1_000) * 1_000,
   };
 }

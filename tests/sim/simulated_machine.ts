@@ -5,7 +5,6 @@
  * further, so that nothing of it can be seen, nor its failing code disturb anybody.
  */
 import { FileSystemError } from "../../src/system/file_system.ts";
-import type { LoosePublicationBounds } from "../../src/git/open_refs.ts";
 import { type Engine, openEngine } from "../../src/transactions/engine.ts";
 import { Metrics } from "../../src/transactions/metrics.ts";
 import { SeededRandom } from "../harness/random.ts";
@@ -68,7 +67,6 @@ export interface MachineOptions {
   readonly faults?: Faults;
   /** Bytes of log after which a checkpoint is made. */
   readonly checkpointBytes?: number;
-  readonly loosePublication?: LoosePublicationBounds;
 }
 
 export class SimulatedMachine {
@@ -127,7 +125,7 @@ export class SimulatedMachine {
 
   /** Opens the engine, which is recovery. */
   async boot(): Promise<Engine> {
-    const { checkpointBytes, loosePublication } = this.#options;
+    const { checkpointBytes } = this.#options;
     const opening = openEngine({
       fileSystem: this.fileSystem,
       clock: this.clock,
@@ -140,7 +138,6 @@ export class SimulatedMachine {
       openLedger: () => ({ ledger: this.ledger, replaced: null }),
       logSizes: LOG_SIZES,
       ...checkpointBytes === undefined ? {} : { checkpointBytes },
-      ...loosePublication === undefined ? {} : { loosePublication },
     });
     this.#engine = await this.clock.until(opening);
     return this.#engine;

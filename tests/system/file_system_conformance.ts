@@ -300,19 +300,4 @@ function testDurability(test: Register): void {
     const info = fs.stat(at("a"));
     assert(Number.isFinite(info.modifiedMs) && info.modifiedMs > 0);
   });
-
-  test(
-    "changedMs is no earlier than the second of the last write, and is never set back",
-    (fs, at) => {
-      const second = (ms: number) => Math.floor(ms / 1_000);
-      fs.writeNewFile(at("a"), bytes("x"));
-      const written = fs.stat(at("a"));
-      assert(second(written.changedMs) >= second(written.modifiedMs));
-      fs.rename(at("a"), at("b"));
-      fs.chmod(at("b"), 0o600);
-      const changed = fs.stat(at("b"));
-      assertEquals(changed.modifiedMs, written.modifiedMs);
-      assert(changed.changedMs >= written.changedMs);
-    },
-  );
 }
