@@ -184,7 +184,8 @@ class FilesRefPublisher implements RefPublisher {
   }
 
   async tidy(): Promise<void> {
-    const { locks } = this.#parts;
+    const { files, locks } = this.#parts;
+    files.discardStuck();
     if (this.#promises.ended.length > 0) {
       const held = locks.holdsPackedRefs;
       if (!held && this.lockPackedRefs().kind !== "locked") return;
@@ -198,8 +199,9 @@ class FilesRefPublisher implements RefPublisher {
   }
 
   leftovers(): readonly string[] {
+    const { files, locks } = this.#parts;
     const promises = this.#promises.ended.map((id) => `refs/layerd/${id}`);
-    return [...promises, ...this.#parts.locks.stuck];
+    return [...promises, ...locks.stuck, ...files.stuck];
   }
 
   adoptLocks(): { readonly refs: readonly RefName[]; readonly packedRefs: boolean } {

@@ -9,10 +9,20 @@
  *     made under umask 077 would lock other users' git out.
  * F3. sweep() removes what was there before this process began: one daemon a repository, so
  *     nobody else's files are among them.
+ * F4. An aside file that cannot be removed is remembered and changes no outcome: nobody but us
+ *     looks at it, its name is never used again, and discardStuck() tries again.
  */
+import { getLogger } from "@logtape/logtape";
 import type { Clock } from "../system/clock.ts";
-import { errorCode, type FileInfo, type FileSystem } from "../system/file_system.ts";
+import {
+  errorCode,
+  type FileInfo,
+  type FileSystem,
+  FileSystemError,
+} from "../system/file_system.ts";
 import { sharedMode, type SharedRepository } from "./shared_permissions.ts";
+
+const logger = getLogger(["layerd", "git"]);
 
 const SET_GROUP_ID = 0o2000;
 
@@ -29,6 +39,8 @@ export class RefFiles {
   readonly #shared: SharedRepository;
   readonly #openedMs: number;
   #count = 0;
+  /** F4. */
+  readonly #stuck = new Set<string>();
 
   constructor(
     fileSystem: FileSystem,
@@ -64,9 +76,26 @@ export class RefFiles {
     }
   }
 
-  /** Removes an aside file if it is there. */
+  /** Removes an aside file if it is there; where that fails it waits for discardStuck() (F4). */
   discard(path: string): void {
-    if (this.#fileSystem.lstatIfAny(path) !== null) this.#fileSystem.unlink(path);
+    try {
+      if (this.#fileSystem.lstatIfAny(path) !== null) this.#fileSystem.unlink(path);
+      this.#stuck.delete(path);
+    } catch (error) {
+      if (!(error instanceof FileSystemError)) throw error;
+      logger.error("File {path} could not be removed: {error}", { path, error: error.message });
+      this.#stuck.add(path);
+    }
+  }
+
+  /** Aside files that nobody needs and that could not be removed. */
+  get stuck(): readonly string[] {
+    return [...this.#stuck];
+  }
+
+  /** Tries again to remove what is stuck. */
+  discardStuck(): void {
+    for (const path of this.stuck) this.discard(path);
   }
 
   /** Makes a directory as git would; false where the name is taken. */

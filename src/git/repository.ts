@@ -181,9 +181,9 @@ export interface RefPublisher {
   /** Recovery: promises that have refs here. Requires packed-refs.lock. */
   findPromises(): readonly string[];
   /**
-   * Removes what is over and stands still: refs of ended promises, and locks of ours that could
-   * not be unlinked before. Takes packed-refs.lock where it is not held. What cannot be removed
-   * now stays in leftovers().
+   * Removes what is over and stands still: refs of ended promises, locks and staged files of ours
+   * that could not be unlinked before. Takes packed-refs.lock where it is not held. What cannot
+   * be removed now stays in leftovers().
    */
   tidy(): Promise<void>;
   /** Files and refs of ours that wait for tidy(). */

@@ -1,8 +1,9 @@
 /**
- * What could not be removed when its transaction ended: a lock file whose unlink failed, the
- * refs that kept a promise's objects while somebody else held packed-refs.lock. It harms no
- * commit of ours, but native git runs into it: it is tried again after groups, on a timer and
- * at the end, and stands in the repository's health until it is gone.
+ * What could not be removed when its transaction ended: a lock file or a staged file whose
+ * unlink failed, the refs that kept a promise's objects while somebody else held
+ * packed-refs.lock. It harms no commit of ours, but native git runs into locks and refs: it is
+ * tried again after groups, on a timer and at the end, and stands in the repository's health
+ * until it is gone.
  */
 import { getLogger } from "@logtape/logtape";
 import { messageOf } from "../core/errors.ts";
