@@ -10,6 +10,8 @@
  * G3. After the decision nothing is refused. A repository that cannot be published keeps
  *     its ref locks and is reported as stalled.
  * G4. `applied` is forced before the locks of that repository go and before anybody is told.
+ *     Where the log has no room for it the repository counts as stalled: packed-refs.lock is
+ *     given back, and the publication is done again later.
  */
 import { getLogger } from "@logtape/logtape";
 import { LayerdError } from "../core/errors.ts";
@@ -19,7 +21,7 @@ import type { ProblemSummary, TransactionDocument } from "../core/transaction_do
 import { Admission, lostObject, partIn, refused, repositoriesOf } from "./admission.ts";
 import {
   type AdmissionParts,
-  forceStubbornly,
+  forceIfRoom,
   type GroupMember,
   refsOf,
   timedForce,
@@ -219,7 +221,8 @@ export class CommitGroup {
     this.#lost.set(member, lost);
   }
 
-  async #recordApplied(stalled: ReadonlyMap<RepositoryId, LayerdError>): Promise<void> {
+  /** Adds to `stalled` what cannot be recorded. */
+  async #recordApplied(stalled: Map<RepositoryId, LayerdError>): Promise<void> {
     const records: LogRecord[] = this.#members.flatMap(({ request }) =>
       request.parts.filter((part) => !stalled.has(part.repositoryId)).map((part) => ({
         kind: "applied" as const,
@@ -227,7 +230,9 @@ export class CommitGroup {
         repositoryId: part.repositoryId,
       }))
     );
-    if (records.length > 0) await forceStubbornly(this.#parts, records);
+    const full = await forceIfRoom(this.#parts, records);
+    if (full === null) return;
+    for (const id of this.#lanes.keys()) if (!stalled.has(id)) stalled.set(id, full);
   }
 
   #finish(done: readonly Done[], stalled: ReadonlyMap<RepositoryId, LayerdError>): void {

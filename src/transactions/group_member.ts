@@ -96,9 +96,26 @@ export async function timedForce(parts: CommitParts): Promise<void> {
   parts.observer.observeForce(parts.clock.monotonic() - start);
 }
 
+/** Forces records; answers `no_space` where the log cannot take them now, else null. */
+export async function forceIfRoom(
+  parts: CommitParts,
+  records: readonly LogRecord[],
+): Promise<LayerdError | null> {
+  if (records.length === 0) return null;
+  try {
+    parts.log.appendAll(records);
+    await timedForce(parts);
+    return null;
+  } catch (error) {
+    if (error instanceof LayerdError && error.code === "no_space") return error;
+    throw error;
+  }
+}
+
 /**
  * Forces records that follow from a decision: they cannot be given up, so a full disk is
- * waited out (the daemon lives on read-only until there is space).
+ * waited out (the daemon lives on read-only until there is space). Never while
+ * packed-refs.lock is held.
  */
 export async function forceStubbornly(
   parts: CommitParts,

@@ -3,7 +3,9 @@
  * repository that stalled. The plan is core/recovery_plan.ts's; this performs it.
  *
  * Calling twice is safe at every point: refs are compared under their locks, `applied` is
- * only logged over a durable publication, and `failed` only where a ref contradicts.
+ * only logged over a durable publication, and `failed` only where a ref contradicts. Where the
+ * log has no room for them nothing has come of the call: packed-refs.lock is not kept until
+ * somebody makes room.
  */
 import type { LayerdError } from "../core/errors.ts";
 import type { RepositoryId, TransactionId } from "../core/ids.ts";
@@ -17,7 +19,7 @@ import {
 } from "../core/recovery_plan.ts";
 import type { RefEdit } from "../core/ref_edit.ts";
 import type { LockedRefs, Repository } from "../git/repository.ts";
-import { type CommitParts, forceStubbornly, refsOf } from "./group_member.ts";
+import { type CommitParts, forceIfRoom, refsOf } from "./group_member.ts";
 import { REFLOG_COMMITTER } from "./lane.ts";
 import { placeObjects } from "./placed_objects.ts";
 import { lockRefusal, repositoryError } from "./repository_errors.ts";
@@ -58,11 +60,13 @@ export async function redo(
     const forced = await publishPlan(plan, lanes, stalled);
     const { applied, records } = whatApplied(plan, forced);
     const failures = failureRecords(plan, commits);
+    const full = await forceIfRoom(parts, [...records, ...failures]);
+    if (full !== null) {
+      for (const id of lanes.keys()) stalled.set(id, full);
+      return { applied: new Map(), failed: new Map(), stalled };
+    }
     for (const { repositoryId, transactionId } of failures) {
       parts.catalog.quarantine(repositoryId, transactionId);
-    }
-    if (records.length + failures.length > 0) {
-      await forceStubbornly(parts, [...records, ...failures]);
     }
     return { applied, failed: Map.groupBy(failures, (record) => record.transactionId), stalled };
   } finally {
