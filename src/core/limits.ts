@@ -70,7 +70,7 @@ export const LOG_SEGMENT_BYTES = 16 * 1024 * 1024;
 export const LOG_RECORD_BYTES_MAX = 64 * 1024 * 1024;
 /** Bytes of log after which a checkpoint is made: bounds the work of recovery. */
 export const CHECKPOINT_BYTES = 8 * 1024 * 1024;
-/** Kept free in the log for `applied`, `end` and checkpoint records. */
+/** Kept free in the log for `applied` and `ended` records, and for checkpoints that make room. */
 export const LOG_RESERVE_BYTES = 1024 * 1024;
 /** Fencing tokens are reserved in ranges of this size by one forced record. */
 export const FENCING_TOKENS_RESERVED = 1_000;

@@ -11,6 +11,8 @@
  * C5. The log's records are read back only where they may hold what a repository lacks: where
  *     somebody removed a pack, where the repository was not there for the whole time since the
  *     checkpoint before, and after a checkpoint that failed.
+ * C6. The checkpoint's own append is all that it writes to the log: one that fails, on a full
+ *     disk again and again, has used up nothing.
  */
 import { getLogger } from "@logtape/logtape";
 import { LayerdError, messageOf } from "../core/errors.ts";
@@ -24,6 +26,7 @@ import type { Ledger } from "../ledger/ledger.ts";
 import type { Clock } from "../system/clock.ts";
 import type { WriteAheadLog } from "../wal/write_ahead_log.ts";
 import type { RepositoryCatalog } from "./catalog.ts";
+import type { Endings } from "./endings.ts";
 import type { GroupCommitPipeline } from "./commit_pipeline.ts";
 import type { FencingTokens } from "./fencing.ts";
 
@@ -37,6 +40,7 @@ export interface CheckpointParts {
   readonly ledger: Ledger;
   readonly catalog: Pick<RepositoryCatalog, "all" | "byId" | "registrations">;
   readonly pipeline: GroupCommitPipeline;
+  readonly endings: Endings;
   readonly fencing: FencingTokens;
   /** Failed transactions that no operator has resolved, with their `failed` records. */
   readonly unresolved: () => readonly LoggedCommit[];
@@ -87,9 +91,8 @@ export class Checkpointer {
   }
 
   async #checkpoint(): Promise<void> {
-    const { log, ledger, pipeline } = this.#parts;
+    const { log, ledger, pipeline, endings } = this.#parts;
     const from = toLsn(Math.max(1, log.status().checkpointLsn));
-    await pipeline.flushEndings();
     const redoLsn = await pipeline.turn(async () => {
       await log.force();
       return toLsn(log.status().durableLsn + 1);
@@ -103,10 +106,13 @@ export class Checkpointer {
     // Between groups: a record that ends a transaction must not stand before one that opens it again.
     await pipeline.turn(async () => {
       const open = this.#openRecords(redoLsn);
+      const rolledBack = endings.rolledBack();
       // What was open at the cut and ended since is in neither: its row must be on the disk.
       await ledger.makeDurable();
-      log.appendAll([...open, { kind: "checkpoint", redoLsn }]);
+      const ended = endings.ended();
+      log.appendAll([...open, ...ended, { kind: "checkpoint", redoLsn }]);
       await log.force();
+      endings.written([...rolledBack, ...ended]);
     });
     const lastLsn = log.status().durableLsn;
     for (const repository of this.#parts.catalog.all()) {

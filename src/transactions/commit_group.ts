@@ -158,12 +158,9 @@ export class CommitGroup {
       idempotency: request.idempotency,
       ...branchesOf(request),
     }));
-    const ended = this.#parts.endings.records();
-    let lsns: Lsn[];
+    let lsns: readonly Lsn[];
     try {
-      lsns = this.#parts.log.appendAll([...records, ...ended]);
-      await timedForce(this.#parts);
-      this.#parts.endings.written(ended);
+      lsns = await this.#decide(records);
     } catch (error) {
       if (!(error instanceof LayerdError)) throw error;
       for (const member of this.#members) this.#admission.leave(member, refused(error));
@@ -179,6 +176,23 @@ export class CommitGroup {
     for (const lane of this.#lanes.values()) lane.repository.publisher.unlockPackedRefs();
     this.#unlockedMs = this.#parts.clock.monotonic();
     this.#index(done, stalled);
+  }
+
+  /** Forces the decisions, and with them the ends that wait, where there is room for both. */
+  async #decide(records: readonly LogRecord[]): Promise<readonly Lsn[]> {
+    const { log, endings } = this.#parts;
+    let ended = endings.records();
+    let lsns: readonly Lsn[];
+    try {
+      lsns = log.appendAll([...records, ...ended]);
+    } catch (error) {
+      if (!(error instanceof LayerdError) || ended.length === 0) throw error;
+      lsns = log.appendAll(records);
+      ended = [];
+    }
+    await timedForce(this.#parts);
+    endings.written(ended);
+    return lsns;
   }
 
   /** Renames in one go, so that no reader of ours sees one repository without the other. */

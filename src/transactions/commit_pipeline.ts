@@ -131,10 +131,10 @@ export class GroupCommitPipeline implements CommitPipeline {
     return promise;
   }
 
-  /** Logs the ends that no commit has taken along. */
-  async flushEndings(): Promise<void> {
+  /** Logs the ends of branches that no commit has taken along. */
+  async flushEnded(): Promise<void> {
     await this.turn(async () => {
-      const records = this.#parts.endings.records();
+      const records = this.#parts.endings.ended();
       if (records.length === 0) return;
       this.#parts.log.appendAll(records);
       await this.#parts.log.force();

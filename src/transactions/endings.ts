@@ -3,7 +3,7 @@
  * logged. No commit record means rolled back, and a participant can be told twice, so that
  * such a record rides with the next commit record instead of costing a force; and a record
  * that nobody forces is never left in the log's buffer, where a full disk would make its loss
- * final.
+ * final. Nor does it take the room that the log keeps for what finishes decisions: it waits.
  *
  * E1. A branch is over once its `ended` is durable, and not before: until then its marker has
  *     to stay at the participant, or telling again would look like a contradiction. So no
@@ -37,12 +37,20 @@ export class Endings {
 
   /** Records to append now; written() drops them once they are forced. */
   records(): LogRecord[] {
-    const ended: LogRecord[] = this.#ended.size === 0
-      ? []
-      : [{ kind: "ended", keys: [...this.#ended] }];
-    return [...this.#rolledBack, ...ended];
+    return [...this.#rolledBack, ...this.ended()];
   }
 
+  /** Those of them that participants wait for. */
+  ended(): LogRecord[] {
+    return this.#ended.size === 0 ? [] : [{ kind: "ended", keys: [...this.#ended] }];
+  }
+
+  /** Those that a durable row of the ledger makes needless. */
+  rolledBack(): readonly LogRecord[] {
+    return [...this.#rolledBack];
+  }
+
+  /** Drops what is durable. */
   written(records: readonly LogRecord[]): void {
     const done = new Set(records);
     this.#rolledBack = this.#rolledBack.filter((record) => !done.has(record));

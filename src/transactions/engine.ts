@@ -201,12 +201,13 @@ function checkpointerFor(
   { version, checkpointBytes }: EngineOptions,
   { commit, catalog, pipeline, fencing, recovered, twoPhase }: Checkpointed,
 ): Checkpointer {
-  const { log, ledger, clock } = commit;
+  const { log, ledger, clock, endings } = commit;
   const checkpointer = new Checkpointer({
     log,
     ledger,
     catalog,
     pipeline,
+    endings,
     fencing,
     clock,
     version,

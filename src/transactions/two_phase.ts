@@ -201,7 +201,7 @@ export class TwoPhase {
       await participant.abort({ key, context, timeoutMs: TELL_TIMEOUT_MS, payload: null });
     }
     // What acknowledged is over once the log says so, durably.
-    await this.#parts.pipeline.flushEndings();
+    await this.#parts.pipeline.flushEnded();
     await participant.forget(prefix, (key) => Promise.resolve(this.coordinator.isOver(key)));
   }
 }

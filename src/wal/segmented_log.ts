@@ -23,22 +23,11 @@ import { type Checkpoint, CheckpointMeter } from "./checkpoint_meter.ts";
 import { layOut, type PendingFrame, type Run } from "./force_layout.ts";
 import { frameBytes } from "./frame.ts";
 import { type ReadableSegment, readRecords } from "./log_reader.ts";
-import { isNoSpace, type LogSpace } from "./log_space.ts";
+import { type Claim, isNoSpace, type LogSpace } from "./log_space.ts";
+import { claimOf } from "./space_claim.ts";
 import { LogFailedError, type LogStatus, type WriteAheadLog } from "./write_ahead_log.ts";
 
 const logger = getLogger(["layerd", "wal"]);
-
-/** Records that finish what was decided, or let the daemon start: they may use the reserve. */
-const RESERVED_KINDS: ReadonlySet<LogRecord["kind"]> = new Set([
-  "incarnation",
-  "applied",
-  "rolled_back",
-  "failed",
-  "resolved",
-  "branch_failed",
-  "ended",
-  "checkpoint",
-]);
 
 /** A segment that is full: only read, until a checkpoint releases it. */
 export interface FullSegment extends ReadableSegment {
@@ -117,12 +106,10 @@ export class SegmentedLog implements WriteAheadLog {
     const payloads = records.map(encodeBounded);
     const before = this.#space.cursor;
     try {
-      // What a checkpoint appends again belongs to it: only it can make room on a full disk.
-      const isCheckpoint = records.some((record) => record.kind === "checkpoint");
-      const frames = records.map((record, index) => {
-        const mayUseReserve = isCheckpoint || RESERVED_KINDS.has(record.kind);
-        return this.#place(record, payloads[index], index, mayUseReserve ? "reserved" : "ordinary");
-      });
+      const claim = claimOf(records, this.#full);
+      const frames = records.map((record, index) =>
+        this.#place(record, payloads[index], index, claim)
+      );
       this.#pending.push(...frames);
       this.#lastLsn = frames.at(-1)?.lsn ?? this.#lastLsn;
       return frames.map((frame) => frame.lsn);
@@ -136,7 +123,7 @@ export class SegmentedLog implements WriteAheadLog {
     record: LogRecord,
     payload: Uint8Array | undefined,
     index: number,
-    claim: "reserved" | "ordinary",
+    claim: Claim,
   ): PendingFrame {
     invariant(payload !== undefined, "a record that was not encoded");
     const lsn = toLsn(this.#lastLsn + 1 + index);

@@ -1,8 +1,17 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { LayerdError } from "../../src/core/errors.ts";
 import { toLsn } from "../../src/core/ids.ts";
+import type { LogRecord } from "../../src/core/log_record.ts";
 import { LogFailedError } from "../../src/wal/write_ahead_log.ts";
-import { appendAndForce, applied, contents, large, LogFixture, small } from "./log_fixture.ts";
+import {
+  appendAndForce,
+  applied,
+  checkpoint,
+  contents,
+  large,
+  LogFixture,
+  small,
+} from "./log_fixture.ts";
 
 Deno.test("log.force() without space takes the records back, and the log lives on", async () => {
   using fixture = new LogFixture();
@@ -118,6 +127,32 @@ Deno.test("log.append() on a full disk keeps the reserve for records that finish
   assert(again.status().segments === 2);
   assertEquals(again.status().isFull, false);
   await again.close();
+});
+
+Deno.test("log.appendAll() keeps the reserve from what rides with an ordinary record", async () => {
+  using fixture = new LogFixture();
+  const log = await fixture.open();
+  fixture.fileSystem.faults = { write: inNewSegment };
+  const ended: LogRecord = { kind: "ended", keys: ["x".repeat(45_000)] };
+  assertThrows(() => log.appendAll([small(1), ended]), LayerdError, "No space");
+  assertEquals(log.appendAll([small(1)]), [toLsn(2)]);
+  await appendAndForce(log, ended);
+  await log.close();
+});
+
+Deno.test("log.append() gives a checkpoint the reserve only where it releases a segment", async () => {
+  using fixture = new LogFixture();
+  const log = await fixture.open();
+  fixture.fileSystem.faults = { write: (path) => /[12]\.wal/.test(path) ? null : "ENOSPC" };
+  await appendAndForce(log, large(36_000), large(36_000));
+  await fill(() => appendAndForce(log, large(1_000)));
+  const redo = toLsn(log.status().durableLsn + 1);
+  await appendAndForce(log, checkpoint(redo));
+  await log.releaseBefore(redo);
+  // What is left can release nothing, however often it is tried.
+  assertThrows(() => log.append(checkpoint(redo)), LayerdError, "No space");
+  for (let n = 0; n < 3; n += 1) await appendAndForce(log, applied());
+  await log.close();
 });
 
 Deno.test("log.appendAll() appends all records or none", async () => {
