@@ -6,8 +6,8 @@
  * P1. At most one group or turn runs at a time.
  * P2. A member that meets a foreign lock holds nothing while it waits to come back.
  * P3. packed-refs.lock of one repository is held at most 3/5 of the time, by groups and prepares
- *     of up to 75 ms: native git tries for it about fourteen times in its second of patience, so
- *     that less than one try in a thousand seconds fails.
+ *     of up to 100 ms, and after longer ones given free for as long as native git sleeps between
+ *     two tries (native_gaps.ts): less than one in a thousand of its seconds of patience fails.
  * P4. After a failed force of the log nothing more is taken and `onFatal` ends the process.
  */
 import { LayerdError } from "../core/errors.ts";
