@@ -139,15 +139,25 @@ export class CommitGroup {
       }
     }
     for (const [id, lane] of this.#lanes) {
-      const members = this.#members.filter((member) => repositoriesOf(member).includes(id));
-      const refs = members.flatMap((member) => partIn(member, id).flatMap(refsOf));
-      if (lane.repository.publisher.stillHeld(refs)) continue;
-      const text = `Lock files of repository ${lane.repository.name} were removed by somebody else`;
-      const error = new LayerdError("repository_locked", text);
-      this.#admission.leaveRepository(id, { kind: "blocked", error });
+      const verdict = this.#lockLoss(id, lane);
+      if (verdict === null) continue;
+      this.#admission.leaveRepository(id, verdict);
       all = false;
     }
     return all;
+  }
+
+  /** Null where the members' locks in this repository still stand. */
+  #lockLoss(id: RepositoryId, lane: Lane): Verdict | null {
+    const { name, publisher } = lane.repository;
+    try {
+      const parts = this.#members.flatMap((member) => partIn(member, id));
+      if (publisher.stillHeld(parts.flatMap(refsOf))) return null;
+    } catch (error) {
+      return refused(repositoryError(error, name));
+    }
+    const text = `Lock files of repository ${name} were removed by somebody else`;
+    return { kind: "blocked", error: new LayerdError("repository_locked", text) };
   }
 
   async #decideAndPublish(): Promise<void> {
