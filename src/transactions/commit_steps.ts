@@ -10,16 +10,14 @@
  */
 import { getLogger } from "@logtape/logtape";
 import { type LayerdError, messageOf } from "../core/errors.ts";
-import { layerOfRef, parseObjectId, type RepositoryId } from "../core/ids.ts";
+import { parseObjectId } from "../core/ids.ts";
 import { LEASE_MS_DEFAULT } from "../core/limits.ts";
 import type { IdempotencyEntry, RepositoryPart } from "../core/log_record.ts";
-import type { RefCheck } from "../core/ref_edit.ts";
 import type {
   ProblemSummary,
   RefResult,
   TransactionDocument,
 } from "../core/transaction_document.ts";
-import type { Repository } from "../git/repository.ts";
 import type { Clock } from "../system/clock.ts";
 import { buildPart, reliedOn, resultsOf } from "./build.ts";
 import type { DurableCommits } from "./durable_commits.ts";
@@ -32,6 +30,7 @@ import type { OpenTransaction } from "./open_transaction.ts";
 import type { OpenTransactions } from "./open_transactions.ts";
 import type { ParticipantSteps } from "./participant_steps.ts";
 import type { CommitOutcome, CommitPipeline, CommitRequest, SettledOutcome } from "./pipeline.ts";
+import { withReadsChecked } from "./read_checks.ts";
 import { repositoryError } from "./repository_errors.ts";
 
 const logger = getLogger(["layerd", "transactions"]);
@@ -267,52 +266,14 @@ async function buildParts(
   transaction: OpenTransaction,
   atMs: number,
   durable: DurableCommits,
-): Promise<RepositoryPart[]> {
+): Promise<readonly RepositoryPart[]> {
   const { id, message, author, isolation } = transaction.header;
   const parts: RepositoryPart[] = [];
   for (const changes of transaction.changes.repositories) {
     const part = await buildPart(changes, { id, message, author, atMs }, durable);
     if (part !== null) parts.push(part);
   }
-  const moves = parts.some((part) => part.edits.length > 0);
-  return moves && isolation === "locking" ? withReads(parts, transaction) : parts;
-}
-
-/**
- * Adds checks of the layers that were read under locks: the locks keep our own daemon's
- * transactions away, and only a check under git's lock finds what native git did.
- */
-function withReads(
-  parts: readonly RepositoryPart[],
-  transaction: OpenTransaction,
-): RepositoryPart[] {
-  const named = new Set(
-    parts.flatMap(({ repositoryId, edits, checks }) =>
-      [...edits, ...checks].map(({ ref }) => `${repositoryId} ${ref}`)
-    ),
-  );
-  const reads = new Map<Repository, RefCheck[]>();
-  for (const { repository, ref, commit } of transaction.touched) {
-    if (commit === null || layerOfRef(ref) === null) continue;
-    if (named.has(`${repository.id} ${ref}`)) continue;
-    const checks = reads.get(repository) ?? [];
-    checks.push({ ref, expected: commit });
-    reads.set(repository, checks);
-  }
-  const whole = new Map<RepositoryId, RepositoryPart>();
-  for (const part of parts) whole.set(part.repositoryId, part);
-  for (const [{ id, name }, checks] of reads) {
-    const part = whole.get(id);
-    const base: RepositoryPart = part ?? {
-      repositoryId: id,
-      repository: name,
-      edits: [],
-      checks: [],
-      objects: { kind: "recorded", objects: [] },
-    };
-    whole.set(id, { ...base, checks: [...base.checks, ...checks] });
-  }
-  return [...whole.values()];
+  return isolation === "locking" ? withReadsChecked(parts, transaction) : parts;
 }
 
 function namesOf(transaction: OpenTransaction): string {

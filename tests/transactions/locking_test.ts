@@ -181,6 +181,25 @@ Deno.test("a layer moved by native git is a write_conflict, whether written or o
     }
   }));
 
+Deno.test("a transaction that only read is refused where native git moved what it read", () =>
+  withEngine(async (scene) => {
+    await scene.run(create("a"), create("b"));
+    const path = scene.path("app");
+    const id = await scene.openTransaction();
+    await scene.paths("a", id);
+    // Else it would have seen the old a beside the new b.
+    for (const ref of ["refs/layers/a", "refs/layers/b"]) {
+      await git(path, ["update-ref", ref, await makeCommit(path, ref, "native")]);
+    }
+    await scene.paths("b", id);
+    const error = await refusalOf(scene.manager.commit(id));
+    assertEquals(error.code, "write_conflict");
+    assertEquals(error.details.conflicts?.map(({ layer }) => layer), ["a"]);
+    const calm = await scene.openTransaction();
+    for (const layer of ["a", "b"]) await scene.paths(layer, calm);
+    assertEquals((await scene.manager.commit(calm)).state, "committed");
+  }));
+
 Deno.test("a layer's snapshot is what its first lock saw, whatever native git does later", () =>
   withEngine(async (scene) => {
     await scene.run(create("a"), put("a", "f", "1"));
