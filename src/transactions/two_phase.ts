@@ -137,7 +137,7 @@ export class TwoPhase {
       const lagging = recovered.stalled.find(({ commit }) => commit.record.transaction.id === id);
       const git: Promise<SettledOutcome> = lagging?.settled ??
         Promise.resolve({ kind: "committed", transaction: document });
-      const settled = this.coordinator.adoptCommitted(document, open, git);
+      const settled = this.coordinator.adoptCommitted(open, git);
       manager.adoptCommitting(document, refs, record?.idempotency ?? null, settled);
     }
   }

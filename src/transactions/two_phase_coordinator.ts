@@ -149,12 +149,11 @@ export class TwoPhaseCoordinator {
 
   /** Takes over a decided transaction found by recovery; `git` is how its Git part ends. */
   async adoptCommitted(
-    transaction: TransactionDocument,
     open: readonly OpenBranch[],
     git: Promise<SettledOutcome>,
   ): Promise<SettledOutcome> {
     const ends = open.map((one) => this.teller.adopt(one));
-    return await this.#settle(transaction, git, open.map(({ branch }) => branch), ends);
+    return await this.#settle(git, open.map(({ branch }) => branch), ends);
   }
 
   async #ask(request: TwoPhaseRequest): Promise<Asked> {
@@ -267,7 +266,7 @@ export class TwoPhaseCoordinator {
       return end;
     });
     const gitSettled = git.kind === "committed" ? Promise.resolve(git) : git.settled;
-    const settled = this.#settle(transaction, gitSettled, branches, ends);
+    const settled = this.#settle(gitSettled, branches, ends);
     const late = this.#parts.clock.sleep(ACKNOWLEDGEMENT_WAIT_MS).then(() => null);
     const told = await Promise.race([Promise.all(ends), late]);
     if (told !== null && git.kind === "committed") {
@@ -282,13 +281,13 @@ export class TwoPhaseCoordinator {
 
   /** The transaction is over when its Git part and every branch are. */
   async #settle(
-    transaction: TransactionDocument,
     git: Promise<SettledOutcome>,
     branches: readonly Branch[],
     ends: readonly Promise<BranchEnd>[],
   ): Promise<SettledOutcome> {
     const [outcome, ...told] = await Promise.all([git, ...ends]);
-    const failed = contradictedDocument(transaction, branches, told);
+    // The decided document: a promise's own does not say where the refs have moved.
+    const failed = contradictedDocument(outcome.transaction, branches, told);
     if (outcome.kind === "failed" || failed === null) return outcome;
     const { log, ledger } = this.#parts.commit;
     ledger.record([{ lsn: log.status().lastLsn, transaction: failed, idempotency: null }]);

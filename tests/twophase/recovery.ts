@@ -5,7 +5,12 @@
  */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { branchKey, branchPrefix } from "../../src/core/branch.ts";
-import { parseLogId, parseParticipantName, parseTransactionId } from "../../src/core/ids.ts";
+import {
+  parseLogId,
+  parseParticipantName,
+  parseTransactionId,
+  type TransactionId,
+} from "../../src/core/ids.ts";
 import { ORPHAN_SCAN_MS } from "../../src/core/limits.ts";
 import type { Operation } from "../../src/core/operations.ts";
 import { healthDocument } from "../../src/http/health.ts";
@@ -117,17 +122,27 @@ export async function contradictions(server: PostgresServer): Promise<void> {
       const { status, transactions } = await healthDocument({ engine, ...served });
       return [status, transactions.in_doubt, transactions.failed];
     };
+    const partsOf = (id: TransactionId) => {
+      const { results, participants } = scene.manager.get(id);
+      return [
+        results.map(({ layer }) => layer),
+        participants.map(({ name, vote, outcome }) => [name, vote, outcome]),
+      ];
+    };
     const first = await promise("x");
     await server.psql(`ROLLBACK PREPARED '${first.key}'`);
     assertEquals((await scene.manager.commit(first.transaction)).state, "failed");
     const reason = "The branch is neither prepared nor committed: somebody rolled it back";
     assertEquals(told(), [["committed", reason]]);
+    const parts = [["a"], [["pg", "prepared", "failed"]]];
+    assertEquals(partsOf(first.transaction), parts);
     assertEquals(await health(), ["failing", 0, 1]);
     // Git kept its part, and the layer is nobody's any more.
     assertEquals(await scene.text("a", "x"), "1");
     await scene.run(put("a", "after", "1"));
     await scene.restart();
     assertEquals(told(), [["committed", reason]]);
+    assertEquals(partsOf(first.transaction), parts);
     const { problem } = await scene.manager.get(first.transaction);
     assertStringIncludes(problem?.detail ?? "", "somebody rolled it back");
     const resolution = {
