@@ -43,14 +43,10 @@ const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: GROUP,
-        from: "    let lsns: Lsn[];\n    try {\n      lsns = this.#parts.log.appendAll(",
-        to: "    let early = new Map<RepositoryId, LayerdError>();\n    let lsns: Lsn[];\n" +
-          "    try {\n      lsns = this.#parts.log.appendAll(",
-      },
-      {
-        file: GROUP,
-        from: "      await timedForce(this.#parts);\n",
-        to: "      early = await this.#publish();\n      await timedForce(this.#parts);\n",
+        from: "    let lsns: readonly Lsn[];\n    try {\n      lsns = await this.#decide(",
+        to: "    let early = new Map<RepositoryId, LayerdError>();\n" +
+          "    let lsns: readonly Lsn[];\n    try {\n" +
+          "      early = await this.#publish();\n      lsns = await this.#decide(",
       },
       { file: GROUP, from: "const stalled = await this.#publish();", to: "const stalled = early;" },
     ],
